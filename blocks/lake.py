@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import duckdb
+if TYPE_CHECKING:  # commands that only list the lake start without DuckDB
+    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,6 @@ class Lake(Protocol):
         """Return the name under which a DuckDB connection prepared by `attach` reads the file."""
         ...
 
-    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def attach(self, connection: "duckdb.DuckDBPyConnection") -> None:
         """Make a DuckDB connection able to read this lake."""
         ...

@@ -1,0 +1,136 @@
+"""What PostgreSQL's catalog says of a table: its columns, keys, rights, and who depends on its rows."""
+
+import psycopg
+
+from blocks.dialects.postgresql.session import Connection, statement
+from blocks.dialects.postgresql.types import TypeInfo, plan_column
+from schemas.column_plan import Column
+from schemas.errors import ConfigError
+from schemas.table import Table
+
+_COLUMNS = """
+WITH RECURSIVE base AS (
+    SELECT a.attnum, a.attname, a.atttypid AS type, a.atttypmod AS typmod, 0 AS depth,
+           format_type(a.atttypid, a.atttypmod) AS full_name, NOT a.attnotnull AS nullable,
+           a.attgenerated <> '' AS generated
+    FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+    SELECT b.attnum, b.attname, t.typbasetype, CASE WHEN t.typtypmod = -1 THEN b.typmod ELSE t.typtypmod END,
+           b.depth + 1, b.full_name, b.nullable, b.generated
+    FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
+)
+SELECT DISTINCT ON (b.attnum) b.attname, b.full_name,
+       CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, b.typmod,
+       b.nullable, b.generated
+FROM base b JOIN pg_type t ON t.oid = b.type ORDER BY b.attnum, b.depth DESC
+"""
+
+_KEYS = """
+SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and(a.attnotnull)
+FROM pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+  AND k.place <= i.indnkeyatts
+GROUP BY i.indexrelid, i.indisprimary
+HAVING bool_and(k.attnum > 0)
+"""
+
+_TABLE = """
+SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'DELETE'),
+       (c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)),
+       (pg_table_size(c.oid) / greatest(c.reltuples, 1))::bigint,
+       current_setting('server_encoding')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2
+"""
+
+_DEPENDENTS = """
+SELECT conname, conrelid::regclass::text,
+       CASE confdeltype WHEN 'c' THEN 'deletes' WHEN 'n' THEN 'sets to NULL' ELSE 'sets to their default' END
+FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::oid AND confdeltype IN ('c', 'n', 'd') ORDER BY 1
+"""
+
+_SIMILAR = """
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname NOT LIKE 'pg\\_toast%' AND has_schema_privilege(n.oid, 'USAGE')
+ORDER BY (lower(c.relname) = lower($1)) DESC, (n.nspname = $2) DESC, 1 LIMIT 10
+"""
+
+
+def describe(connection: Connection, schema_name: str, name: str) -> Table:
+    """Return what the catalog says of the table.
+
+    Raises:
+        ConfigError: There is no such table, or it is not a table (a view, say).
+    """
+    found = connection.execute(_TABLE, [schema_name, name]).fetchone()
+    if found is None:
+        known = ", ".join(row[0] for row in connection.execute(_SIMILAR, [name, schema_name]))
+        raise ConfigError(
+            f"There is no table {schema_name}.{name} in this database.",
+            next_step=f"Check `table` in archives.yaml. Tables here: {known or 'none that this role may see'}.",
+        )
+    oid, kind, may_select, may_delete, inherited, row_bytes, encoding = found
+    if kind not in {"r", "p"}:
+        raise ConfigError(
+            f"{schema_name}.{name} is not a table (pg_class.relkind is {kind!r}).",
+            next_step="Name the table behind it in archives.yaml.",
+        )
+    if encoding == "SQL_ASCII":
+        raise ConfigError(
+            "The database's encoding is SQL_ASCII: its bytes have no agreed meaning as text, so they cannot be kept.",
+            next_step="Convert the database to UTF8 first.",
+        )
+    columns = tuple(
+        plan_column(column, TypeInfo(full_name, base, typmod), nullable=nullable, generated=generated)
+        for column, full_name, base, typmod, nullable, generated in connection.execute(_COLUMNS, [oid])
+    )
+    keys = connection.execute(_KEYS, [oid]).fetchall()
+    return Table(
+        schema_name=schema_name,
+        name=name,
+        columns=columns,
+        primary_key=next((tuple(names) for primary, names, _ in keys if primary), ()),
+        unique_keys=tuple(frozenset(names) for _, names, not_null in keys if not_null),
+        kind=kind,
+        inherited=inherited,
+        may_select=may_select,
+        may_delete=may_delete,
+        dependents=tuple(
+            f"{name} on {child} {does} its rows" for name, child, does in connection.execute(_DEPENDENTS, [oid])
+        ),
+        average_row_bytes=row_bytes,
+        utf8=encoding == "UTF8",
+    )
+
+
+_TYPE = """
+WITH RECURSIVE base AS (
+    SELECT $1::oid AS type, $2::int AS typmod, 0 AS depth
+  UNION ALL
+    SELECT t.typbasetype, CASE WHEN t.typtypmod = -1 THEN b.typmod ELSE t.typtypmod END, b.depth + 1
+    FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
+)
+SELECT format_type($1, $2), CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, b.typmod
+FROM base b JOIN pg_type t ON t.oid = b.type ORDER BY b.depth DESC LIMIT 1
+"""
+
+
+def derived_column(connection: Connection, table: Table, name: str, expression: str) -> Column:
+    """Return how the value of an operator's expression over the table's columns is stored.
+
+    Raises:
+        ConfigError: The expression is no valid SQL over this table.
+    """
+    try:
+        result = connection.execute(statement(f"SELECT (\n{expression}\n) FROM {table.quoted} LIMIT 0")).pgresult
+    except psycopg.Error as error:
+        raise ConfigError(
+            f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression in archives.yaml."
+        ) from None
+    assert result is not None
+    found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()
+    assert found is not None
+    return plan_column(name, TypeInfo(*found), nullable=True, derived=expression)

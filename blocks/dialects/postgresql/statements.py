@@ -1,0 +1,135 @@
+"""The SQL that Tidegate sends to PostgreSQL, as text: no connection here, so that every statement can be read."""
+
+from datetime import datetime
+
+from blocks.dialects.postgresql.session import literal
+from blocks.dialects.postgresql.types import digest_expression, read_expression, value_expression
+from schemas.column_plan import Column, Kind, quote_identifier
+from schemas.window import Window, WindowUnit
+
+DIGEST_ALIAS = "digest"
+# Half of the transaction numbers are "older" than any given one. Well inside of it, `age` can be compared.
+FENCE_REACH = 2**31 - 100_000_000
+
+
+def bound(moment: datetime, kind: Kind) -> str:
+    """Return a window's bound as a literal of the time column's type."""
+    return f"{literal(moment.isoformat(sep=' '))}::{'timestamptz' if kind is Kind.TIMESTAMPTZ else 'timestamp'}"
+
+
+def in_window(time: Column, window: Window, where: str | None) -> str:
+    """Return the predicate of the rows of a window that are in scope."""
+    name = quote_identifier(time.name)
+    predicate = f"{name} >= {bound(window.start, time.kind)} AND {name} < {bound(window.end, time.kind)}"
+    return predicate + operators_predicate(where)
+
+
+def operators_predicate(where: str | None) -> str:
+    """Return the job's further predicate, fenced in so that a comment at its end swallows nothing."""
+    return f" AND (\n{where}\n)" if where else ""
+
+
+def older_than_fence(xmin: int, alias: str = "") -> str:
+    """Return the predicate that holds for row versions that the export's snapshot has seen, and only for them.
+
+    A live row whose version is older than the snapshot's horizon was written by a transaction that had ended
+    before the snapshot: it is the very version that was read. Sound on the same cluster and timeline, within
+    2^31 transactions of the snapshot.
+    """
+    return f"age({alias}xmin) > age('{xmin % 2**32}'::xid)"
+
+
+def count_by_window(
+    table: str, time: Column, unit: WindowUnit, zone: str, where: str | None, since: datetime | None, until: datetime
+) -> str:
+    """Return the query for (start of window as text, rows) of every window that holds rows in scope."""
+    name = quote_identifier(time.name)
+    if time.kind is Kind.TIMESTAMPTZ:
+        start = f"date_trunc('{unit}', {name}, {literal(zone)})"
+    else:
+        start = f"date_trunc('{unit}', {name}::timestamp)"
+    cut = f" AND {name} < {bound(until, time.kind)}" + (f" AND {name} >= {bound(since, time.kind)}" if since else "")
+    return (
+        f"SELECT {start}::text, count(*) FROM {table} "
+        f"WHERE {_usable_time(time)}{cut}{operators_predicate(where)} GROUP BY {start} ORDER BY {start}"
+    )
+
+
+def out_of_time(table: str, time: Column, where: str | None) -> str:
+    """Return the query for rows that no window can hold: (those whose time is NULL, those beyond years 1 to 9998)."""
+    name = quote_identifier(time.name)
+    return (
+        f"SELECT count(*) FILTER (WHERE {name} IS NULL), count(*) FILTER (WHERE {name} IS NOT NULL) "
+        f"FROM {table} WHERE ({name} IS NULL OR NOT ({_usable_time(time)})){operators_predicate(where)}"
+    )
+
+
+def _usable_time(time: Column) -> str:
+    name = quote_identifier(time.name)
+    earliest, latest = (bound(datetime(year, 1, 2), time.kind) for year in (1, 9998))
+    return f"{name} >= {earliest} AND {name} < {latest}"
+
+
+def count_rows(table: str, predicate: str) -> str:
+    """Return the query for the number of rows."""
+    return f"SELECT count(*) FROM {table} WHERE {predicate}"
+
+
+def export_rows(table: str, columns: tuple[Column, ...], predicate: str, *, digest: bool, utf8: bool) -> str:
+    """Return the query that reads rows for the lake, each with the MD5 of its canonical text.
+
+    Columns are named `c0`, `c1`, … so that no reader meets a hostile name. `OFFSET 0` keeps the planner from
+    evaluating a value once for the reader and once more for the digest.
+    """
+    aliases = [f"c{i}" for i in range(len(columns))]
+    values = ", ".join(f"{source_value(c)} AS {a}" for c, a in zip(columns, aliases, strict=True))
+    reads = [f"{read_expression(c, a)} AS {a}" for c, a in zip(columns, aliases, strict=True)]
+    if digest:
+        reads.append(f"{digest_expression(columns, aliases, utf8=utf8)} AS {DIGEST_ALIAS}")
+    return f"SELECT {', '.join(reads)} FROM (SELECT {values} FROM {table} WHERE {predicate} OFFSET 0) AS rows"
+
+
+def source_value(column: Column) -> str:
+    """Return the SQL of a column's value as the table gives it, derived ones computed."""
+    reference = f"(\n{column.derived}\n)" if column.derived else quote_identifier(column.name)
+    return value_expression(column, reference)
+
+
+def delete_unchanged(table: str, key: tuple[Column, ...], predicate: str, xmin: int) -> str:
+    """Return the DELETE of the rows of a batch of keys whose version the snapshot fence vouches for."""
+    return (
+        f"DELETE FROM {table} USING {_batch(key)} "
+        f"WHERE {_matches(table, key)} AND {older_than_fence(xmin, f'{table}.')} AND {predicate}"
+    )
+
+
+def delete_equal(
+    table: str, key: tuple[Column, ...], columns: tuple[Column, ...], predicate: str, *, utf8: bool
+) -> str:
+    """Return the DELETE of the rows of a batch whose content still has the archived row's digest.
+
+    The last parameter is the array of digests: the first 16 hex digits of each row's MD5.
+    """
+    digest = digest_expression(columns, [source_value(c) for c in columns], utf8=utf8)
+    return (
+        f"DELETE FROM {table} USING {_batch(key, digests=True)} "
+        f'WHERE {_matches(table, key)} AND left({digest}, 16) = archived."tidegate digest" AND {predicate}'
+    )
+
+
+def count_present(table: str, key: tuple[Column, ...]) -> str:
+    """Return the query for how many keys of a batch the table still holds, in whatever version."""
+    return f"SELECT count(*) FROM {table}, {_batch(key)} WHERE {_matches(table, key)}"
+
+
+def _batch(key: tuple[Column, ...], *, digests: bool = False) -> str:
+    # The names hold a space, so that no unquoted name in an operator's predicate can mean one of them.
+    names = [f'"tidegate k{i}"' for i in range(len(key))] + (['"tidegate digest"'] if digests else [])
+    arrays = [f"${i + 1}::text[]" for i in range(len(names))]
+    return f"unnest({', '.join(arrays)}) AS archived({', '.join(names)})"
+
+
+def _matches(table: str, key: tuple[Column, ...]) -> str:
+    return " AND ".join(
+        f'{table}.{quote_identifier(c.name)} = archived."tidegate k{i}"::{c.source_type}' for i, c in enumerate(key)
+    )

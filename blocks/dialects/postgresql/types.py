@@ -1,0 +1,158 @@
+"""The column plan of PostgreSQL: for each type what is read, what is stored, and the text that stands for it.
+
+Every type has a text form that it reads back (its input and output functions), so every type can be kept: those
+with an exact counterpart in Parquet natively, all others as that text. Three readings need care:
+
+- `numeric` comes as text, because the reader (connectorx) makes decimal(38,10) of every numeric;
+- dates and times come in the server's own binary form (`date_send` and its kin, eight bytes), because the reader
+  loses `24:00:00` and fails on far dates, and because `infinity` must stay what it is;
+- `char(n)` comes through its output function (`concat`), because a cast to text drops its trailing blanks.
+"""
+
+from dataclasses import dataclass
+
+from schemas.column_plan import NULL_FIELD, Column, Kind, canonical_text
+
+# pg_catalog type -> kind and, for integers, the bits that are stored. What is not listed is kept as exact text.
+NATIVE: dict[str, tuple[Kind, int]] = {
+    "int2": (Kind.INTEGER, 16),
+    "int4": (Kind.INTEGER, 32),
+    "int8": (Kind.INTEGER, 64),
+    "oid": (Kind.INTEGER, 64),
+    "bool": (Kind.BOOLEAN, 0),
+    "float4": (Kind.FLOAT32, 0),
+    "float8": (Kind.FLOAT64, 0),
+    "numeric": (Kind.DECIMAL, 0),
+    "date": (Kind.DATE, 0),
+    "time": (Kind.TIME, 0),
+    "timestamp": (Kind.TIMESTAMP, 0),
+    "timestamptz": (Kind.TIMESTAMPTZ, 0),
+    "bytea": (Kind.BINARY, 0),
+}
+TEXT_TYPES = frozenset({"text", "varchar", "bpchar", "name"})
+# Their text depends on what is visible to whom; the number behind it does not.
+OBJECT_ADDRESSES = frozenset(
+    {"regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc",
+     "regprocedure", "regrole", "regtype"}
+)  # fmt: skip
+MAX_DECIMAL_DIGITS = 38
+
+_SEND = {
+    Kind.DATE: "date_send",
+    Kind.TIME: "time_send",
+    Kind.TIMESTAMP: "timestamp_send",
+    Kind.TIMESTAMPTZ: "timestamptz_send",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TypeInfo:
+    """What the catalog says of a column's type, with domains resolved.
+
+    Attributes:
+        full_name: As `format_type` prints it: `numeric(12,4)`, `shop.mood[]`.
+        base: Name of the base type in `pg_catalog`, or "" for a type of another schema.
+        typmod: The base type's modifier, or -1.
+    """
+
+    full_name: str
+    base: str
+    typmod: int
+
+
+def plan_column(
+    name: str, info: TypeInfo, *, nullable: bool, generated: bool = False, derived: str | None = None
+) -> Column:
+    """Return how a column of this type is stored."""
+    kind, bits = NATIVE.get(info.base, (Kind.TEXT, 0))
+    precision = scale = None
+    if info.base in OBJECT_ADDRESSES:
+        kind, bits = Kind.INTEGER, 64
+    if kind is Kind.DECIMAL:
+        precision, scale = numeric_digits(info.typmod)
+        if precision is None or scale is None or not 0 <= scale <= precision <= MAX_DECIMAL_DIGITS:
+            kind, precision, scale = Kind.TEXT, None, None
+    return Column(
+        name=name,
+        source_type=info.full_name,
+        base_type=info.base,
+        kind=kind,
+        bits=bits or 64,
+        precision=precision,
+        scale=scale,
+        nullable=nullable,
+        exact_text=kind is Kind.TEXT and info.base not in TEXT_TYPES,
+        derived=derived,
+        generated=generated,
+    )
+
+
+def numeric_digits(typmod: int) -> tuple[int | None, int | None]:
+    """Return precision and scale of a numeric's type modifier; both None when it is unconstrained."""
+    if typmod < 0:
+        return None, None
+    packed = typmod - 4
+    return packed >> 16 & 0xFFFF, ((packed & 0x7FF) ^ 1024) - 1024
+
+
+def value_expression(column: Column, reference: str) -> str:
+    """Return the SQL that is evaluated once a row for the column; `read` and `field` build on its result."""
+    match column.kind:
+        case Kind.DECIMAL:
+            return f"{reference}::text"
+        case Kind.INTEGER if column.base_type in OBJECT_ADDRESSES or column.base_type == "oid":
+            return f"{reference}::oid::bigint"
+        case Kind.TEXT if column.base_type == "bpchar":
+            return f"CASE WHEN {reference} IS NOT NULL THEN concat({reference}) END"
+        case Kind.TEXT:
+            return f"{reference}::text"
+        case _:
+            return reference
+
+
+def read_expression(column: Column, value: str) -> str:
+    """Return the SQL of what the reader fetches, over the result of `value_expression`."""
+    send = _SEND.get(column.kind)
+    return f"{send}({value})" if send else value
+
+
+def field_expression(column: Column, value: str, *, utf8: bool) -> str:
+    """Return the SQL of the column's field in the row's canonical text (`schemas.column_plan`).
+
+    Args:
+        column: The column.
+        value: Name of the result of `value_expression`.
+        utf8: Whether the server stores text as UTF-8; otherwise lengths are taken after conversion.
+    """
+    match column.kind:
+        case Kind.BOOLEAN:
+            return f"CASE WHEN {value} IS NULL THEN '{NULL_FIELD}' WHEN {value} THEN 't' ELSE 'f' END"
+        case Kind.FLOAT32:
+            text = f"encode(float4send({value}), 'hex')"
+        case Kind.FLOAT64:
+            text = f"encode(float8send({value}), 'hex')"
+        case Kind.BINARY:
+            text = f"md5({value})"
+        case Kind.TEXT:
+            length = f"octet_length({value})" if utf8 else f"octet_length(convert_to({value}, 'UTF8'))"
+            text = f"{length} || ':' || {value}"
+        case _:
+            text = f"{value}::text"
+    return f"coalesce({text}, '{NULL_FIELD}')"
+
+
+def digest_expression(columns: tuple[Column, ...], values: list[str], *, utf8: bool) -> str:
+    """Return the SQL of the MD5 (32 hex digits) of a row's canonical text."""
+    fields = ", ".join(field_expression(c, v, utf8=utf8) for c, v in zip(columns, values, strict=True))
+    text = f"concat_ws(',', {fields})"
+    return f"md5({text})" if utf8 else f"md5(convert_to({text}, 'UTF8'))"
+
+
+def restore_expression(column: Column) -> str:
+    """Return DuckDB SQL for the text that the column's input function reads back, NULL staying NULL."""
+    name = column.quoted
+    if column.kind is Kind.BINARY:
+        return rf"'\x' || lower(hex({name}))"
+    if column.kind in {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}:
+        return canonical_text(column)
+    return f"{name}::VARCHAR"

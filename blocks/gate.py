@@ -1,0 +1,95 @@
+"""The gate: a Pandera model that every row has to pass before it is archived."""
+
+import hashlib
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from schemas.errors import ConfigError, GateFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A Pandera model and the SHA-256 of its definition."""
+
+    name: str
+    model: Any
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """Which rows passed.
+
+    Attributes:
+        passed: Boolean, one a row.
+        reasons: For the rows that did not pass, in their order: what was wrong, as text.
+        failures: How many rows failed which check, as sentences.
+    """
+
+    passed: pa.BooleanArray
+    reasons: list[str]
+    failures: dict[str, int]
+
+
+def load_gate(name: str) -> Gate:
+    """Import a gate by `module:Attribute`.
+
+    Raises:
+        ConfigError: There is no such module or attribute, or it is no Pandera model for Polars.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        model = getattr(module, attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"gate: {name!r} cannot be imported: {error}.",
+            next_step="Name a Pandera model as module:Attribute, such as schemas.flights:Flights.",
+        ) from error
+    if not hasattr(model, "validate"):
+        raise ConfigError(f"gate: {name!r} is not a Pandera model (it has no `validate`).")
+    try:
+        definition = inspect.getsource(module)
+    except OSError:
+        definition = repr(model)
+    return Gate(name, model, hashlib.sha256(definition.encode()).hexdigest())
+
+
+def apply_gate(gate: Gate, rows: pa.RecordBatch) -> GateResult:
+    """Validate rows lazily, so that every failure is found.
+
+    Raises:
+        GateFailed: The frame as a whole is wrong (a missing column, another type): no row can pass.
+    """
+    import pandera.polars  # noqa: F401 - registers the Polars backend
+    from pandera.errors import SchemaErrors
+
+    frame = pl.DataFrame(pa.Table.from_batches([rows]))
+    try:
+        gate.model.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases
+    else:
+        return GateResult(pa.array([True] * rows.num_rows, pa.bool_()), [], {})
+    whole = cases.filter(pl.col("index").is_null())
+    if whole.height:
+        first = whole.row(0, named=True)
+        raise GateFailed(
+            f"The gate {gate.name} does not fit the table: column {first['column']}, {first['check']}: "
+            f"{first['failure_case']}.",
+            state="Nothing of this window was committed or deleted.",
+            next_step="Correct the gate, or the column's type.",
+        )
+    reasons: dict[int, list[str]] = {}
+    failures: dict[str, int] = {}
+    for case in cases.iter_rows(named=True):
+        reasons.setdefault(case["index"], []).append(f"{case['column']}: {case['check']} (got {case['failure_case']})")
+        rule = f"{case['column']}: {case['check']}"
+        failures[rule] = failures.get(rule, 0) + 1
+    passed = [i not in reasons for i in range(rows.num_rows)]
+    return GateResult(pa.array(passed, pa.bool_()), ["; ".join(reasons[i]) for i in sorted(reasons)], failures)

@@ -1,0 +1,117 @@
+"""The configuration of a project: `settings.yaml`, and the sources of `sources.yaml`.
+
+Everything that a configuration can say is importable from here; `schemas.project` loads the files.
+"""
+
+import re
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from schemas.archive_config import Archive
+from schemas.archive_options import (
+    ColumnOptions,
+    OnGateFailure,
+    Proof,
+    PurgeMode,
+    PurgeOptions,
+)
+from schemas.config_model import ConfigModel, Name, ProjectPath, WholeNumber, in_project
+from schemas.config_problems import did_you_mean
+from schemas.connection import Connection
+from schemas.duration import Duration
+from schemas.table_name import TableName
+from schemas.window import WindowUnit
+
+__all__ = [
+    "Archive",
+    "ColumnOptions",
+    "Connection",
+    "Duration",
+    "OnGateFailure",
+    "Proof",
+    "PurgeMode",
+    "PurgeOptions",
+    "Settings",
+    "Source",
+    "SourceType",
+    "TableName",
+    "WindowUnit",
+]
+
+SourceType = Literal["postgresql"]
+
+_URL_SCHEMES: dict[SourceType, tuple[str, ...]] = {"postgresql": ("postgresql", "postgres")}
+
+_MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?\s*[KMGT]i?B", re.IGNORECASE)
+_BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/]+)*/?")
+
+
+class Settings(ConfigModel):
+    """What holds for all jobs of a project.
+
+    `timezone` decides where windows and partitions begin, and what a date without an offset means.
+    """
+
+    lake: str = Field(default="./lake", validate_default=True)
+    memory_limit: str = "2GB"
+    temp_dir: ProjectPath | None = None
+    timezone: str = "UTC"
+    parallel_windows: Annotated[WholeNumber, Field(ge=1)] = 2
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone that `timezone` names."""
+        return ZoneInfo(self.timezone)
+
+    @field_validator("lake")
+    @classmethod
+    def _lake_is_a_place(cls, lake: str, info: ValidationInfo) -> str:
+        if lake.startswith("s3://"):
+            if not _BUCKET.fullmatch(lake):
+                raise ValueError("must be s3://bucket or s3://bucket/prefix, with no login in it")
+            return lake.rstrip("/")
+        if lake.startswith("block:"):
+            if not lake.removeprefix("block:").strip():
+                raise ValueError("must name a block: block:NAME")
+            return lake
+        if "://" in lake:
+            raise ValueError("must be a folder, s3://bucket/prefix or block:NAME")
+        return str(in_project(lake, info))
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _memory_is_an_amount(cls, amount: str) -> str:
+        if not _MEMORY.fullmatch(amount):
+            raise ValueError("must be an amount of memory with its unit, such as 500MB or 2GB")
+        return amount
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        # OSError: `Europe` is a folder of zones, not a zone.
+        except (KeyError, ValueError, OSError) as error:
+            hint = did_you_mean(name, available_timezones())
+            raise ValueError(f"must be a time zone such as UTC or Europe/Berlin{hint}") from error
+        return name
+
+
+class Source(ConfigModel):
+    """A database that rows leave."""
+
+    name: Name
+    type: SourceType
+    connection: Connection
+
+    @field_validator("connection")
+    @classmethod
+    def _url_fits_the_type(cls, connection: Connection, info: ValidationInfo) -> Connection:
+        schemes = _URL_SCHEMES.get(info.data.get("type", ""), ())
+        if schemes and connection.url is not None:
+            scheme = connection.url.get_secret_value().partition("://")[0]
+            if scheme not in schemes:
+                raise ValueError(f"url must start with {schemes[0]}:// for a source of type {info.data['type']}")
+        return connection

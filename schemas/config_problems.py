@@ -1,0 +1,147 @@
+"""Says what is wrong with a configuration: file, key, bad value, and what would be right. Never a secret."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.errors import ConfigError
+
+Path = tuple[int | str, ...]
+"""The way to a value: keys and list positions from the top of the file."""
+
+# The only keys of a connection whose values may be shown; a misspelt `pasword` is not one of them.
+_SHOWN_OF_A_CONNECTION = {"host", "port", "database", "user", "sslmode", "block"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_LOGIN_IN_A_URL = re.compile(r"//.*@", re.DOTALL)
+_LONGEST_SHOWN = 80
+
+_MUST = {
+    "missing": "is required",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "path_type": "must be a path",
+    "tuple_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "too_short": "must not be empty",
+}
+_LIMITS = {"greater_than_equal": ("ge", ">="), "less_than_equal": ("le", "<=")}
+
+
+def config_error(summary: str, lines: Sequence[str], *, next_step: str) -> ConfigError:
+    """Return one error for all problems, one problem a line."""
+    many = f" ({len(lines)} problems)" if len(lines) > 1 else ""
+    return ConfigError(
+        "\n  ".join([f"{summary}{many}:", *lines]), state="No source and no lake was touched.", next_step=next_step
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the known word closest to `word`, or nothing when none is close."""
+    by_case = {name.casefold(): name for name in known}
+    close = get_close_matches(word.casefold(), by_case, n=1)
+    return f"; did you mean '{by_case[close[0]]}'?" if close else ""
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], data: object, file: str) -> list[str]:
+    """Return a line for each thing that pydantic found wrong in `file`, whose content `data` was read as `model`."""
+    return [_line(details, model, data, file) for details in error.errors(include_url=False)]
+
+
+def key_path(path: Path, data: object) -> str:
+    """Return the path in words: `archives[flights].purge.batch_rows`, by the entry's name where it has a good one."""
+    words = ""
+    for step in path:
+        data = _step_into(data, step)
+        if isinstance(step, int):
+            name = data.get("name") if isinstance(data, dict) else None
+            words += f"[{name}]" if isinstance(name, str) and _NAME.fullmatch(name) else f"[{step}]"
+        else:
+            words += f".{step}" if words else step
+    return words
+
+
+def shown(value: object, path: Path = ()) -> str:
+    """Return `value` as it may be shown in an error: secrets as ***, lists and mappings by their kind only."""
+    if "connection" in path:
+        below = path[path.index("connection") + 1 :]
+        if not below or below[0] not in _SHOWN_OF_A_CONNECTION:
+            return "***"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    # A URL in the wrong place carries its login with it.
+    text = repr(_LOGIN_IN_A_URL.sub("//***@", value) if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _line(details: ErrorDetails, model: type[BaseModel], data: object, file: str) -> str:
+    path, kind = details["loc"], details["type"]
+    where = key_path(path, data)
+    if kind == "extra_forbidden":
+        known = _keys_at(path[:-1], model)
+        hint = did_you_mean(str(path[-1]), known) or f"; known here: {', '.join(known)}"
+        return f"{file}: {where}: unknown key{hint}"
+    must = _must(details)
+    # Of a whole list or mapping there is nothing to show, unless its being one is what is wrong.
+    whole = isinstance(details["input"], dict | list | tuple | BaseModel) and not kind.endswith("_type")
+    if kind == "missing" or whole:
+        return f"{file}: {where}: {must}"
+    return f"{file}: {where}: {must} (got {shown(details['input'], path)})"
+
+
+def _must(details: ErrorDetails) -> str:
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _LIMITS:
+        name, sign = _LIMITS[kind]
+        return f"must be {sign} {context[name]}"
+    if kind in ("literal_error", "enum"):
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        hint = did_you_mean(given, choices) if isinstance(given, str) else ""
+        return f"must be one of {', '.join(choices)}{hint}"
+    must = _MUST.get(kind, details["msg"])
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        must += "; put it in quotes"
+    return must
+
+
+def _step_into(data: object, step: int | str) -> object:
+    if isinstance(data, dict):
+        return data.get(step)
+    if isinstance(data, list) and isinstance(step, int) and step < len(data):
+        return data[step]
+    return None
+
+
+def _keys_at(path: Path, model: type[BaseModel]) -> list[str]:
+    for step in path:
+        if isinstance(step, int):
+            continue
+        for name, field in model.model_fields.items():
+            if step in (name, field.alias):
+                model = _model_in(field.annotation) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

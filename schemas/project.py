@@ -1,0 +1,153 @@
+"""A project: a folder with `config/`, whose three files say what is archived from where into which lake."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import ValidationError
+
+from schemas.config import Archive, Settings, Source
+from schemas.config_file import read_config_file
+from schemas.config_model import PROJECT_FOLDER, ConfigModel
+from schemas.config_problems import config_error, did_you_mean, problems_of
+from schemas.errors import ConfigError
+
+SETTINGS_FILE, SOURCES_FILE, ARCHIVES_FILE = "settings.yaml", "sources.yaml", "archives.yaml"
+
+Model = TypeVar("Model", bound=ConfigModel)
+
+
+class _Sources(ConfigModel):
+    sources: tuple[Source, ...]
+
+
+class _Archives(ConfigModel):
+    archives: tuple[Archive, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The configuration of one project, read and checked as a whole."""
+
+    config_dir: Path
+    settings: Settings
+    sources: tuple[Source, ...]
+    archives: tuple[Archive, ...]
+
+    @classmethod
+    def load(cls, config_dir: Path | str) -> Self:
+        """Read `settings.yaml` (optional), `sources.yaml` and `archives.yaml`.
+
+        Relative paths in them start from the folder that `config_dir` is in. Passwords in files are not read yet.
+
+        Raises:
+            ConfigError: Something is wrong. It lists every problem by file, key and value, and shows no secret.
+        """
+        # Not resolve(): a link to a folder has the parent that it is named with.
+        folder = Path(os.path.normpath(Path(config_dir).expanduser().absolute()))
+        if not folder.is_dir():
+            raise ConfigError(
+                f"There is no configuration folder {folder}.",
+                state="No source and no lake was touched.",
+                next_step="Run it in the project's folder, or name the configuration with --config DIR.",
+            )
+        problems: list[str] = []
+        settings: Settings | None = Settings.model_validate({}, context=_context(folder))
+        if (folder / SETTINGS_FILE).exists():
+            settings = _read(folder / SETTINGS_FILE, Settings, None, problems)
+        sources = _read(folder / SOURCES_FILE, _Sources, "sources", problems)
+        archives = _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
+        if sources and archives:
+            problems += _contradictions(sources.sources, archives.archives)
+        if problems or not (settings and sources and archives):
+            raise config_error(
+                f"The configuration in {folder} is wrong",
+                problems,
+                next_step="Correct what is named above, then run the same command again.",
+            )
+        return cls(config_dir=folder, settings=settings, sources=sources.sources, archives=archives.archives)
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder, from which relative paths start."""
+        return self.config_dir.parent
+
+    def archive(self, name: str) -> Archive:
+        """Return the archive called `name`.
+
+        Raises:
+            ConfigError: There is none; it names the closest one, and all there are.
+        """
+        return _called(name, self.archives, "archive", self.config_dir / ARCHIVES_FILE)
+
+    def source(self, name: str) -> Source:
+        """Return the source called `name`.
+
+        Raises:
+            ConfigError: There is none; it names the closest one, and all there are.
+        """
+        return _called(name, self.sources, "source", self.config_dir / SOURCES_FILE)
+
+
+Entry = TypeVar("Entry", Archive, Source)
+
+
+def _called(name: str, entries: Sequence[Entry], kind: str, file: Path) -> Entry:
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    known = [entry.name for entry in entries]
+    raise ConfigError(
+        f"There is no {kind} '{name}'{did_you_mean(name, known) or '.'} Known: {', '.join(known) or 'none'}.",
+        state="No source and no lake was touched.",
+        next_step=f"Name one of them, or add '{name}' to {file}.",
+    )
+
+
+def _context(config_dir: Path) -> dict[str, Path]:
+    return {PROJECT_FOLDER: config_dir.parent}
+
+
+def _read(path: Path, model: type[Model], top_key: str | None, problems: list[str]) -> Model | None:
+    data: dict[object, object] = {}
+    try:
+        data = read_config_file(path, top_key)
+        return model.model_validate(data, context=_context(path.parent))
+    except ConfigError as error:
+        problems += error.what.splitlines()
+    except ValidationError as error:
+        problems += problems_of(error, model, data, path.name)
+    return None
+
+
+def _contradictions(sources: Sequence[Source], archives: Sequence[Archive]) -> Iterator[str]:
+    yield from _names_taken((source.name for source in sources), SOURCES_FILE, "sources")
+    yield from _names_taken((archive.name for archive in archives), ARCHIVES_FILE, "archives")
+    known = [source.name for source in sources]
+    for archive in archives:
+        if archive.source not in known:
+            hint = did_you_mean(archive.source, known) or f"; known: {', '.join(known) or 'none'}"
+            yield f"{ARCHIVES_FILE}: archives[{archive.name}].source: there is no source '{archive.source}'{hint}"
+    for place, archive in enumerate(archives):
+        for other in archives[:place]:
+            if _overlap(archive.resolved_folder, other.resolved_folder):
+                yield (
+                    f"{ARCHIVES_FILE}: archives[{archive.name}].folder: '{archive.resolved_folder}' lies in the folder"
+                    f" of archives[{other.name}] ('{other.resolved_folder}') or around it; each needs its own"
+                )
+
+
+def _names_taken(names: Iterable[str], file: str, key: str) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in first:
+            yield f"{file}: {key}[{place}].name: '{name}' is taken by {key}[{first[name]}]"
+        first.setdefault(name, place)
+
+
+def _overlap(folder: str, other: str) -> bool:
+    # Orphans are removed folder by folder, so one archive must not lie within another's. Some disks ignore case.
+    folder, other = f"{folder.casefold()}/", f"{other.casefold()}/"
+    return folder.startswith(other) or other.startswith(folder)

@@ -1,0 +1,46 @@
+"""A source table, as the catalog of its database describes it."""
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.column_plan import Column, quote_identifier
+
+
+class Table(BaseModel):
+    """A table as the catalog describes it.
+
+    Attributes:
+        columns: Its columns in their order, dropped ones left out.
+        primary_key: Columns of the primary key, or ().
+        unique_keys: Column sets that a whole, immediate, valid unique index covers, all NOT NULL.
+        kind: `pg_class.relkind`: `r` a table, `p` a partitioned one.
+        inherited: Whether tables inherit from it outside of declarative partitioning.
+        may_select: Whether the session's role may read it.
+        may_delete: Whether the session's role may delete from it.
+        dependents: Foreign keys that delete or change other rows when a row of it goes, as sentences.
+        average_row_bytes: Its size on disk a row, with out-of-line values, as the server estimates it.
+        utf8: Whether the server stores text as UTF-8.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_name: str
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    unique_keys: tuple[frozenset[str], ...]
+    kind: str
+    inherited: bool
+    may_select: bool
+    may_delete: bool
+    dependents: tuple[str, ...]
+    average_row_bytes: int
+    utf8: bool
+
+    @property
+    def quoted(self) -> str:
+        """The qualified name as quoted SQL identifiers."""
+        return f"{quote_identifier(self.schema_name)}.{quote_identifier(self.name)}"
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, or None."""
+        return next((c for c in self.columns if c.name == name), None)

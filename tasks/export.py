@@ -1,0 +1,247 @@
+"""Exports one window: one snapshot, through the gate, into Parquet, committed by a manifest."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from blocks.dialects.postgresql.snapshot import HeldSnapshot, held_snapshot
+from blocks.dialects.postgresql.statements import count_rows, export_rows, in_window
+from blocks.dialects.postgresql.stream import Batch, stream
+from blocks.gate import Gate, apply_gate, load_gate
+from blocks.lake import Lake
+from blocks.ledger import Generation, Ledger
+from blocks.open_lake import open_lake
+from blocks.parquet_writer import DatasetWriter, WrittenFile
+from blocks.quarantine import Quarantine
+from blocks.source_url import source_url
+from schemas.errors import GateFailed, ProofFailed
+from schemas.job import Job
+from schemas.manifest import Attestation, DataFile, Manifest, as_hex
+from schemas.partition import partition_path
+from schemas.window import Window
+from tasks.known_rows import KnownRows, known_rows
+from tasks.plan import fence_predicate
+
+
+class Exported(BaseModel):
+    """What an export committed.
+
+    Attributes:
+        manifest: Path of the new generation's manifest, or None if there was nothing new to commit.
+        rows: Rows in it.
+        quarantined: Rows that the gate kept out, now or before.
+        size_bytes: Of its files.
+        held_by: Manifests of earlier generations that hold rows which the source still (or again) holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest: str | None
+    generation: int = 0
+    rows: int = 0
+    quarantined: int = 0
+    size_bytes: int = 0
+    held_by: tuple[str, ...] = ()
+
+
+def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: str) -> Exported:
+    """Archive the rows of a window that no earlier generation holds, and commit them as a further generation.
+
+    Nothing exists for readers before the manifest is written, which happens last; a crash leaves only files that
+    the next run removes.
+
+    Args:
+        job: The job.
+        window: The window to read.
+        earlier: Manifests of the committed generations that share time with it.
+        run_id: Names the files, so that two runs never write the same one.
+
+    Raises:
+        GateFailed: Rows failed the gate and the job says to refuse them.
+        UnsupportedValue: A value cannot be kept exactly.
+        ProofFailed: The rows that were read are not the rows that the source counts.
+        SourceUnavailable, LakeUnavailable: Trying again can help.
+    """
+    lake = open_lake(job.settings.lake)
+    ledger = Ledger(lake, job.dataset)
+    generations = [g for g in ledger.generations() if g.manifest.path in earlier]
+    url = source_url(job.config_dir, job.archive.source)
+    with held_snapshot(url) as snapshot, lake.scratch() as scratch:
+        export = _Export(job, window, lake, generations, scratch, snapshot)
+        for batch in export.read():
+            export.take(batch)
+        return export.commit(ledger, run_id)
+
+
+class _Export:
+    """The state of one export while its batches come in."""
+
+    def __init__(
+        self,
+        job: Job,
+        window: Window,
+        lake: Lake,
+        generations: list[Generation],
+        scratch: Path,
+        snapshot: HeldSnapshot,
+    ) -> None:
+        self._job, self._window, self._lake, self._snapshot = job, window, lake, snapshot
+        scope = in_window(job.time, window, job.archive.where)
+        fence = fence_predicate(snapshot.connection, job, window, generations[-1].manifest) if generations else None
+        self._predicate = f"{scope} AND NOT ({fence})" if fence else scope
+        self.rows_in_window = snapshot.number(count_rows(job.table.quoted, scope))
+        self._candidates = (
+            snapshot.number(count_rows(job.table.quoted, self._predicate)) if fence else self.rows_in_window
+        )
+        self._known: KnownRows | None = known_rows(job, lake, generations, scratch) if generations else None
+        self._gate: Gate | None = load_gate(job.archive.gate) if job.archive.gate else None
+        self._quarantine = Quarantine(scratch, job.columns)
+        self._writer = DatasetWriter(
+            scratch,
+            job.columns,
+            partition_by=job.archive.partition_by,
+            time=job.time,
+            zone=job.zone,
+            max_bytes=job.archive.file_max_bytes,
+            max_rows=job.archive.file_max_rows,
+        )
+        self._rows_read = 0
+        self._failures: dict[str, int] = {}
+        self._examples: list[str] = []
+
+    def read(self) -> Any:
+        """Yield the batches of the rows that may be new."""
+        job = self._job
+        wants_digest = job.archive.proof == "rows" or self._known is not None or self._gate is not None
+        query = export_rows(job.table.quoted, job.columns, self._predicate, digest=wants_digest, utf8=job.table.utf8)
+        return stream(
+            self._snapshot.url,
+            query,
+            job.columns,
+            key=job.key,
+            snapshot=self._snapshot.id,
+            average_row_bytes=job.table.average_row_bytes,
+        )
+
+    def take(self, batch: Batch) -> None:
+        """Write the rows of a batch that are new and pass the gate."""
+        rows, digests = batch.rows, batch.digests
+        self._rows_read += rows.num_rows
+        if self._known is not None and digests is not None:
+            rows, digests = _keep(rows, digests, self._known.unknown(digests))
+        if self._gate is not None and digests is not None and rows.num_rows:
+            result = apply_gate(self._gate, rows)
+            passed = result.passed.to_numpy(zero_copy_only=False)
+            if not passed.all():
+                failed, failed_digests = _keep(rows, digests, ~passed)
+                self._note_failures(result.failures, failed)
+                self._quarantine.add(failed, failed_digests, result.reasons)
+                rows, digests = _keep(rows, digests, passed)
+        if rows.num_rows:
+            self._writer.write(rows, digests if self._job.archive.proof == "rows" else None)
+
+    def _note_failures(self, failures: dict[str, int], rows: pa.RecordBatch) -> None:
+        for rule, count in failures.items():
+            self._failures[rule] = self._failures.get(rule, 0) + count
+        for row in rows.select(list(self._job.key)).slice(0, 5 - len(self._examples)).to_pylist():
+            self._examples.append(str(row))
+
+    def commit(self, ledger: Ledger, run_id: str) -> Exported:
+        """Store the files, then the manifest; without a new row there is nothing to commit."""
+        job, window = self._job, self._window
+        if self._rows_read != self._candidates:
+            raise ProofFailed(
+                f"Window {window}: the export read {self._rows_read} rows where the source counts {self._candidates} "
+                "in the same snapshot.",
+                state="Nothing of this window was committed or deleted.",
+                next_step="Run the same command again; if it happens again, please report it.",
+            )
+        written = self._writer.finish()
+        self._refuse_if_told()
+        rows = sum(file.rows for file in written)
+        known_bad = self._known.quarantined if self._known else 0
+        quarantined = self._quarantine.rows + known_bad
+        held_by = self._known.held_by if self._known else ()
+        if not rows and not self._quarantine.rows:
+            return Exported(manifest=None, quarantined=quarantined, held_by=held_by)
+        generation = ledger.next_generation(window)
+        stem = f"{window.id}-g{generation:06d}-{run_id}"
+        digest = sum(file.digest for file in written) % 2**64
+        files = tuple(self._store(file, stem, n) for n, file in enumerate(written))
+        manifest = Manifest(
+            archive=job.archive.name,
+            dataset=job.dataset,
+            source=job.archive.source,
+            table=str(job.archive.table),
+            time_column=job.time.name,
+            window=window,
+            timezone=job.settings.timezone,
+            generation=generation,
+            columns=job.columns,
+            excluded=job.archive.columns.exclude,
+            key=job.key,
+            partition_by=job.archive.partition_by,
+            where=job.archive.where,
+            gate=job.gate_digest,
+            proof=job.archive.proof,
+            attestation=Attestation(
+                rows_in_window=self.rows_in_window,
+                rows=rows,
+                quarantined=quarantined,
+                already_archived=self.rows_in_window - rows - quarantined,
+                digest=as_hex(digest) if job.archive.proof == "rows" else None,
+                snapshot=self._snapshot.snapshot,
+            ),
+            files=files,
+            quarantine=self._quarantine.store(
+                self._lake, f"_tidegate/quarantine/{job.dataset}/{window.id}/{stem}.parquet"
+            ),
+            run_id=run_id,
+            committed_at=datetime.now(UTC),
+            written_by=f"tidegate {version('tidegate')}",
+        )
+        ledger.commit(manifest)
+        return Exported(
+            manifest=manifest.path,
+            generation=generation,
+            rows=rows,
+            quarantined=quarantined,
+            size_bytes=manifest.size_bytes,
+            held_by=held_by,
+        )
+
+    def _refuse_if_told(self) -> None:
+        if not self._quarantine.rows or self._job.archive.on_gate_failure == "quarantine":
+            return
+        rules = "; ".join(f"{rule}: {count} rows" for rule, count in sorted(self._failures.items()))
+        raise GateFailed(
+            f"Window {self._window}: {self._quarantine.rows} rows failed the gate {self._job.archive.gate}: {rules}. "
+            f"For example the rows with key {', '.join(self._examples)}.",
+            state="Nothing of this window was committed or deleted.",
+            next_step="Correct the rows or the gate, or set on_gate_failure: quarantine in archives.yaml.",
+        )
+
+    def _store(self, file: WrittenFile, stem: str, number: int) -> DataFile:
+        folder = "/".join(filter(None, [self._job.dataset, partition_path(file.partition)]))
+        path = f"{folder}/{stem}-{number:04d}.parquet"
+        self._lake.store(file.local, path)
+        return DataFile(
+            path=path,
+            rows=file.rows,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            digest=as_hex(file.digest) if self._job.archive.proof == "rows" else None,
+            partition=file.partition,
+        )
+
+
+def _keep(
+    rows: pa.RecordBatch, digests: NDArray[np.uint64], mask: NDArray[np.bool_]
+) -> tuple[pa.RecordBatch, NDArray[np.uint64]]:
+    return (rows, digests) if mask.all() else (rows.filter(pa.array(mask)), digests[mask])

@@ -1,0 +1,73 @@
+"""What earlier generations hold of a window, so that a further one takes only late and changed rows."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.duck import duck, read_files
+from blocks.lake import Lake
+from blocks.ledger import Generation
+from blocks.quarantine import DIGEST
+from schemas.column_plan import row_digest
+from schemas.job import Job
+
+
+class KnownRows:
+    """Digests of the row versions that generations hold, and of the rows that the same gate kept out before.
+
+    A digest covers the whole row with its key, so it stands for a row version. Memory: 12 bytes a row of the window.
+    """
+
+    def __init__(self, digests: NDArray[np.uint64], owners: NDArray[np.int32], manifests: tuple[str, ...]) -> None:
+        order = np.argsort(digests, kind="stable")
+        self._digests, self._owners = digests[order], owners[order]
+        self._manifests = manifests
+        self._seen: set[int] = set()
+        self.quarantined = 0
+
+    @property
+    def held_by(self) -> tuple[str, ...]:
+        """Manifests of the generations of which rows were seen."""
+        return tuple(self._manifests[i] for i in sorted(self._seen))
+
+    def unknown(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which of the rows no generation holds, and note which generations hold the others."""
+        if not len(self._digests):
+            return np.ones(len(digests), dtype=np.bool_)
+        place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
+        known = self._digests[place] == digests
+        owners = self._owners[place[known]]
+        self.quarantined += int((owners < 0).sum())
+        self._seen.update(int(owner) for owner in np.unique(owners[owners >= 0]))
+        return ~known
+
+
+def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Path) -> KnownRows:
+    """Read the digests of the rows that the generations hold.
+
+    Generations with other columns than the job's hold other row versions: of them nothing is known.
+    """
+    digests: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+    owners: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+    with duck(job.settings) as connection:
+        for number, generation in enumerate(generations):
+            manifest = generation.manifest
+            if manifest.columns != job.columns:
+                continue
+            for path in generation.files:
+                local = lake.fetch(path, scratch)
+                found = connection.execute(
+                    f"SELECT {row_digest(manifest.columns)} AS digest FROM {read_files([str(local)])}"
+                ).fetchnumpy()["digest"]
+                digests.append(np.asarray(found, np.uint64))
+                owners.append(np.full(len(found), number, np.int32))
+            if manifest.gate == job.gate_digest:
+                for file in manifest.quarantine:
+                    local = lake.fetch(file.path, scratch)
+                    found = connection.execute(
+                        f"SELECT {DIGEST} AS digest FROM {read_files([str(local)])}"
+                    ).fetchnumpy()["digest"]
+                    digests.append(np.asarray(found, np.uint64))
+                    owners.append(np.full(len(found), -1, np.int32))
+    return KnownRows(np.concatenate(digests), np.concatenate(owners), tuple(g.manifest.path for g in generations))

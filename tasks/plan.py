@@ -1,0 +1,115 @@
+"""Plans a run: freezes the cut-off, finds the windows that hold rows, and what is left to do in each."""
+
+from datetime import UTC, datetime
+
+from blocks.dialects.postgresql.session import Connection, session, statement, translated
+from blocks.dialects.postgresql.snapshot import fence_holds
+from blocks.dialects.postgresql.statements import count_by_window, count_rows, in_window, older_than_fence, out_of_time
+from blocks.ledger import Generation
+from blocks.source_url import source_url
+from schemas.column_plan import Kind
+from schemas.job import Job
+from schemas.manifest import Manifest
+from schemas.plan import Plan, PlannedWindow
+from schemas.window import Window, as_moment, floor_to, windows_holding
+
+
+def plan_windows(job: Job, generations: list[Generation], now: datetime | None = None) -> Plan:
+    """Return what a run of the job has to do, without changing anything.
+
+    Args:
+        job: The checked job.
+        generations: All committed generations of its dataset.
+        now: The moment from which `older_than` counts; the clock's by default.
+
+    Raises:
+        SourceUnavailable: The source could not be reached.
+    """
+    url = source_url(job.config_dir, job.archive.source)
+    since, until = scope(job, now or datetime.now(UTC))
+    with session(url) as connection, translated(url):
+        rows = _rows_by_window(connection, job, since, until)
+        without_time, beyond_time = connection.execute(
+            statement(out_of_time(job.table.quoted, job.time, job.archive.where))
+        ).fetchone() or (0, 0)
+        known = {g.manifest.window: 0 for g in generations if _within(g.manifest.window, since, until)}
+        # A window of another unit or cut-off is no window of this run, but its generations still count (`earlier`).
+        aligned = {w: n for w, n in known.items() if not any(w != other and w.overlaps(other) for other in rows)}
+        windows = [
+            _planned(connection, job, window, count, [g for g in generations if g.manifest.window.overlaps(window)])
+            for window, count in sorted({**aligned, **rows}.items(), key=lambda item: item[0].start)
+        ]
+    return Plan(
+        since=since,
+        until=until,
+        windows=tuple(windows),
+        rows_without_time=without_time,
+        rows_beyond_time=beyond_time,
+    )
+
+
+def scope(job: Job, now: datetime) -> tuple[datetime | None, datetime]:
+    """Return the frozen scope `[since, until)` as the time column has it.
+
+    `older_than` is rounded down to the boundary of a window, so that a nightly run archives whole windows; `from`
+    and `to` are taken to the letter. With neither, everything up to the window that is running now is in scope.
+    """
+    archive, aware = job.archive, job.time.kind is Kind.TIMESTAMPTZ
+    since = as_moment(archive.from_, job.zone, aware=aware) if archive.from_ else None
+    if archive.to:
+        return since, as_moment(archive.to, job.zone, aware=aware)
+    local = now.astimezone(job.zone)
+    cut_off = archive.older_than.before(local) if archive.older_than else local
+    return since, floor_to(as_moment(cut_off, job.zone, aware=aware), archive.window, job.zone)
+
+
+def _rows_by_window(connection: Connection, job: Job, since: datetime | None, until: datetime) -> dict[Window, int]:
+    query = count_by_window(
+        job.table.quoted, job.time, job.archive.window, job.zone.key, job.archive.where, since, until
+    )
+    aware = job.time.kind is Kind.TIMESTAMPTZ
+    rows: dict[Window, int] = {}
+    for text, count in connection.execute(statement(query)):
+        moment = datetime.fromisoformat(text)
+        moment = moment.astimezone(UTC) if aware else moment
+        for window in windows_holding(
+            [max(moment, since) if since else moment], job.archive.window, job.zone, since=since, until=until
+        ):
+            rows[window] = rows.get(window, 0) + count
+    return rows
+
+
+def _within(window: Window, since: datetime | None, until: datetime) -> bool:
+    aware = until.tzinfo is not None
+    if (window.start.tzinfo is not None) != aware:
+        return False
+    return window.end <= until and (since is None or window.start >= since)
+
+
+def _planned(
+    connection: Connection, job: Job, window: Window, rows: int, generations: list[Generation]
+) -> PlannedWindow:
+    unpurged = tuple(g.manifest.path for g in generations if not g.purged)
+    earlier = tuple(g.manifest.path for g in generations)
+    if not generations or not rows:
+        return PlannedWindow(window=window, rows=rows, export=rows > 0, unpurged=unpurged, earlier=earlier)
+    fence = fence_predicate(connection, job, window, generations[-1].manifest)
+    unknown = rows
+    if fence:
+        predicate = in_window(job.time, window, job.archive.where)
+        query = count_rows(job.table.quoted, f"{predicate} AND NOT ({fence})")
+        unknown = int((connection.execute(statement(query)).fetchone() or (0,))[0])
+    return PlannedWindow(window=window, rows=rows, export=unknown > 0, unpurged=unpurged, earlier=earlier)
+
+
+def fence_predicate(connection: Connection, job: Job, window: Window, newest: Manifest) -> str | None:
+    """Return the predicate of rows that earlier generations are known to hold, or None if nothing vouches for any.
+
+    The newest generation's snapshot vouches for a row that has not changed since, provided that this generation
+    looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake.
+    """
+    same_rows = newest.window == window and newest.where == job.archive.where and newest.columns == job.columns
+    same_gate = not newest.quarantine and newest.attestation.quarantined == 0
+    if same_rows and same_gate and fence_holds(connection, newest.attestation.snapshot):
+        return older_than_fence(newest.attestation.snapshot.xmin)
+    return None

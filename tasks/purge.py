@@ -1,0 +1,219 @@
+"""Deletes from the source what was just proven to be in the lake, and nothing else.
+
+Keys are taken from the proven bytes, a batch is a transaction, and in the statement that deletes a row the
+database itself finds that the row is still the version that was archived: by the snapshot fence where it holds,
+otherwise by the digest of the row's present content.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+import pyarrow.parquet as pq
+
+from blocks.dialects.postgresql.catalog import describe
+from blocks.dialects.postgresql.session import Connection, statement, translate
+from blocks.dialects.postgresql.snapshot import fence_holds
+from blocks.dialects.postgresql.statements import count_present, delete_equal, delete_unchanged, in_window
+from blocks.ledger import Ledger
+from blocks.run_log import log_event
+from blocks.stop import StopRequest
+from schemas.config import PurgeOptions
+from schemas.errors import Interrupted, ProofFailed
+from schemas.job import Job
+from schemas.manifest import Attempt, Manifest, Receipt
+from tasks.verify import VerifiedGeneration
+
+TRIES = 5  # of a batch that met a deadlock, a lock held by somebody else, or a serialization failure
+HEARTBEAT_S = 5.0
+# Few keys against a large table: always by the index, whatever the statistics say.
+_BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class _Tally:
+    """Rows of a purge, each in exactly one of the counts."""
+
+    deleted: int = 0
+    by_fence: int = 0
+    changed_since: int = 0
+    already_gone: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.deleted + self.changed_since + self.already_gone
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Keys of archived rows: one list of texts a key column, and the digests of the rows as hex."""
+
+    keys: list[list[str]]
+    digests: list[str]
+
+
+def purge(
+    verified: VerifiedGeneration,
+    job: Job,
+    connection: Connection,
+    ledger: Ledger,
+    run_id: str,
+    stop: StopRequest,
+    progress: Progress = lambda done, of: None,
+) -> Receipt:
+    """Delete the rows of a verified generation that are still the archived version, and write the receipt.
+
+    Args:
+        verified: The evidence, made by `tasks.verify.prove`.
+        job: The job.
+        connection: Holds the table's archiver lock: if it is lost, so is the lock, and nothing more is deleted.
+        ledger: Where the receipt goes.
+        run_id: Names the receipt.
+        stop: Looked at between two batches.
+        progress: Called with (rows done, rows in all) after each batch.
+
+    Raises:
+        ProofFailed: The table's columns are no longer those that were archived; nothing was deleted.
+        Interrupted: `stop` asked for it; what was deleted is recorded, and a re-run goes on.
+        SourceUnavailable: The connection was lost, or a batch met somebody else's lock too often.
+    """
+    manifest = verified.manifest
+    _refuse_other_columns(connection, job, manifest)
+    _limit(connection, job.archive.purge)
+    earlier = ledger.attempts(manifest)
+    ledger.record_attempt(Attempt(manifest=manifest.path, run_id=run_id, at=datetime.now(UTC)))
+    started_at = datetime.now(UTC)
+    statements = _Statements(connection, job, manifest)
+    tally = _Tally()
+    heartbeat = time.monotonic()
+    for batch in _batches(verified, job.archive.purge.batch_rows):
+        if stop.reason:
+            _record_stop(ledger, manifest, run_id, tally.deleted)
+            raise Interrupted.by(
+                stop.reason,
+                state=f"{tally.deleted} rows of {manifest.window} were deleted, all of them proven; "
+                f"{manifest.attestation.rows - tally.rows} were not looked at.",
+                next_step=f"tidegate archive {manifest.archive} goes on from there.",
+            )
+        try:
+            _purge_batch(connection, statements, batch, tally)
+        except psycopg.Error as error:
+            if not connection.closed:
+                _record_stop(ledger, manifest, run_id, tally.deleted)
+            failure = translate(error, connection.info.dsn)
+            failure.state = f"At least {tally.deleted} rows of {manifest.window} were deleted, all of them proven."
+            failure.next_step = f"tidegate archive {manifest.archive} goes on from there."
+            raise failure from None
+        progress(tally.rows, manifest.attestation.rows)
+        if time.monotonic() - heartbeat > HEARTBEAT_S:
+            heartbeat = time.monotonic()
+            log_event("purge_progress", window=manifest.window.id, rows=tally.rows, of=manifest.attestation.rows)
+        if job.archive.purge.pause_s:
+            time.sleep(job.archive.purge.pause_s)
+    receipt = _receipt(manifest, run_id, tally, earlier, started_at)
+    ledger.record_receipt(receipt)
+    return receipt
+
+
+class _Statements:
+    """The statements of one purge, written once."""
+
+    def __init__(self, connection: Connection, job: Job, manifest: Manifest) -> None:
+        table, key = job.table.quoted, tuple(c for name in manifest.key for c in manifest.columns if c.name == name)
+        # The keys are proven; the bounds say once more, in the statement itself, what may be deleted at all.
+        predicate = in_window(job.time, manifest.window, manifest.where)
+        self.unchanged = None
+        if fence_holds(connection, manifest.attestation.snapshot):
+            self.unchanged = statement(delete_unchanged(table, key, predicate, manifest.attestation.snapshot.xmin))
+        self.equal = statement(delete_equal(table, key, manifest.columns, predicate, utf8=job.table.utf8))
+        self.present = statement(count_present(table, key))
+
+
+def _purge_batch(connection: Connection, statements: _Statements, batch: Batch, tally: _Tally) -> None:
+    """Delete one batch in one transaction; a batch that met somebody else's lock is tried again."""
+    size = len(batch.digests)
+    for attempt in range(1, TRIES + 1):
+        try:
+            with connection.transaction():
+                by_fence = by_digest = present = 0
+                if statements.unchanged is not None:
+                    by_fence = connection.execute(statements.unchanged, batch.keys).rowcount
+                if by_fence < size:
+                    by_digest = connection.execute(statements.equal, [*batch.keys, batch.digests]).rowcount
+                if by_fence + by_digest < size:
+                    present = (connection.execute(statements.present, batch.keys).fetchone() or (0,))[0]
+            break
+        except (
+            psycopg.errors.DeadlockDetected,
+            psycopg.errors.SerializationFailure,
+            psycopg.errors.LockNotAvailable,
+        ) as error:
+            log_event("purge_batch_waits", attempt=attempt, reason=type(error).__name__)
+            if attempt == TRIES:
+                raise
+            time.sleep(0.2 * 2**attempt)
+    tally.by_fence += by_fence
+    tally.deleted += by_fence + by_digest
+    tally.changed_since += present
+    tally.already_gone += size - by_fence - by_digest - present
+
+
+def _batches(verified: VerifiedGeneration, batch_rows: int) -> Iterator[Batch]:
+    with pq.ParquetFile(verified.keys) as keys:
+        for rows in keys.iter_batches(batch_rows):
+            *columns, digests = rows.columns
+            # The source prints an MD5; its first 8 bytes, read little-endian, are the digest.
+            swapped = digests.to_numpy().byteswap()
+            yield Batch([column.to_pylist() for column in columns], [f"{digest:016x}" for digest in swapped.tolist()])
+
+
+def _limit(connection: Connection, options: PurgeOptions) -> None:
+    limits = [
+        f"SET lock_timeout = '{int(options.lock_timeout_s * 1000)}ms'",
+        f"SET statement_timeout = '{int(options.statement_timeout_s * 1000)}ms'",
+        *(f"SET {name} = off" for name in _BY_INDEX),
+    ]
+    connection.execute(statement("; ".join(limits)))
+
+
+def _refuse_other_columns(connection: Connection, job: Job, manifest: Manifest) -> None:
+    """A column that came after the export is in no archived row: deleting would lose its values."""
+    now = {c.name: c for c in describe(connection, job.table.schema_name, job.table.name).columns}
+    archived = {c.name: c for c in manifest.columns if c.derived is None}
+    discarded = set(manifest.excluded) & set(job.archive.purge.discard_columns)
+    added = sorted(set(now) - set(archived) - discarded)
+    changed = sorted(name for name in archived if now.get(name) != archived[name])
+    if added or changed:
+        what = [f"{name} was not archived" for name in added] + [f"{name} is another column now" for name in changed]
+        raise ProofFailed(
+            f"Window {manifest.window}: the table's columns have changed since it was archived: {'; '.join(what)}.",
+            state="No row of this window was deleted.",
+            next_step=f"tidegate archive {manifest.archive} archives its rows again as they are now.",
+        )
+
+
+def _record_stop(ledger: Ledger, manifest: Manifest, run_id: str, deleted: int) -> None:
+    ledger.record_attempt(Attempt(manifest=manifest.path, run_id=run_id, at=datetime.now(UTC), deleted=deleted))
+
+
+def _receipt(manifest: Manifest, run_id: str, tally: _Tally, earlier: list[Attempt], started_at: datetime) -> Receipt:
+    """Return the receipt: what stopped attempts recorded as deleted was deleted, not merely gone."""
+    stopped = {attempt.run_id: attempt.deleted for attempt in earlier if attempt.deleted is not None}
+    deleted_before = min(sum(stopped.values()), tally.already_gone)
+    return Receipt(
+        manifest=manifest.path,
+        dataset=manifest.dataset,
+        run_id=run_id,
+        archived=manifest.attestation.rows,
+        deleted=tally.deleted + deleted_before,
+        changed_since=tally.changed_since,
+        already_gone=tally.already_gone - deleted_before,
+        by_fence=tally.by_fence,
+        interrupted_before=len({attempt.run_id for attempt in earlier} - set(stopped)),
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+    )

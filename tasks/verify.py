@@ -1,0 +1,223 @@
+"""Proves that a committed generation is in the lake: re-read by another engine, compared with the attestation.
+
+The only module that can make a `VerifiedGeneration`, and only a `VerifiedGeneration` can be purged.
+"""
+
+import hashlib
+from dataclasses import InitVar, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from blocks.dialects.postgresql.types import restore_expression
+from blocks.duck import duck, read_files, text_literal
+from blocks.lake import Lake
+from blocks.ledger import Generation
+from schemas.column_plan import DIGEST_MODULUS, Column, duckdb_type, row_digest
+from schemas.config import Settings
+from schemas.errors import ProofFailed
+from schemas.finding import Finding
+from schemas.manifest import DataFile, Manifest, as_hex
+
+_SEAL = object()
+MANY_BYTES = 1024**3  # of files that are fetched and re-read at once
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedGeneration:
+    """A generation of which every row was just found in the lake, as the source attested it.
+
+    Attributes:
+        manifest: Its manifest.
+        keys: A local Parquet file made from the very bytes that were proven, ordered by key: the key's columns as
+            text `k0`, `k1`, … that the source reads back, and `digest` (uint64).
+    """
+
+    manifest: Manifest
+    keys: Path
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only tasks.verify can make a VerifiedGeneration; call prove()")
+
+
+def prove(lake: Lake, generation: Generation, settings: Settings, scratch: Path) -> VerifiedGeneration:
+    """Re-read a generation and return the evidence that a purge needs.
+
+    Raises:
+        ProofFailed: Anything is not as attested; the message names what differs, and where. Nothing was deleted.
+        LakeUnavailable: The lake could not be read now.
+    """
+    manifest = generation.manifest
+    if generation.removed:
+        raise ProofFailed(
+            f"{manifest.path}: {len(generation.removed)} of its files were removed from the lake on purpose.",
+            state="What is left of this window in the source stays there.",
+            next_step="Nothing can be deleted by a generation that is no longer whole; delete by hand if you must.",
+        )
+    keys = scratch / f"keys-{uuid4().hex}.parquet"
+    findings = check_generation(lake, generation, settings, scratch, keys=keys)
+    if findings:
+        raise ProofFailed(
+            f"Window {manifest.window}, generation {manifest.generation}: the lake does not hold what the source "
+            "attested.\n" + "\n".join(f"  {finding}" for finding in findings),
+            state="No row was deleted on account of this generation; all its rows that were in the source are there.",
+            next_step=f"tidegate verify {manifest.archive} shows what else is concerned. To archive the window again, "
+            f"move the manifest {manifest.path} out of the lake and run: tidegate archive {manifest.archive}",
+        )
+    return VerifiedGeneration(manifest, keys, _SEAL)
+
+
+def check_generation(
+    lake: Lake, generation: Generation, settings: Settings, scratch: Path, *, keys: Path | None = None
+) -> list[Finding]:
+    """Compare a generation's files with its manifest: presence, size, checksum, rows, digests, unique keys.
+
+    Args:
+        lake: The lake.
+        generation: What to check.
+        settings: DuckDB's limits.
+        scratch: A local folder for copies.
+        keys: Where to write the proven keys with their rows' digests, ordered by key; not written if None.
+    """
+    manifest = generation.manifest
+    findings: list[Finding] = []
+    with duck(settings) as connection:
+        connection.execute(f"CREATE TABLE proven ({_proven_columns(manifest)})")
+        for files in _in_portions([file for file in manifest.files if file.path not in generation.removed]):
+            findings += _check_files(connection, lake, manifest, files, scratch)
+        if not findings and not generation.removed:
+            findings += _check_whole(connection, manifest)
+        if keys is not None and not findings:
+            _write_keys(connection, manifest, keys)
+    return findings
+
+
+def _in_portions(files: list[DataFile]) -> list[list[DataFile]]:
+    portions: list[list[DataFile]] = []
+    size = 0
+    for file in files:
+        if not portions or size + file.size_bytes > MANY_BYTES:
+            portions.append([])
+            size = 0
+        portions[-1].append(file)
+        size += file.size_bytes
+    return portions
+
+
+def _check_files(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, manifest: Manifest, files: list[DataFile], scratch: Path
+) -> list[Finding]:
+    findings: list[Finding] = []
+    local: dict[str, DataFile] = {}
+    copies: list[Path] = []
+    for file in files:
+        try:
+            path = lake.fetch(file.path, scratch)
+        except FileNotFoundError:
+            findings.append(Finding(check="missing", where=file.path, expected=f"{file.rows} rows", found="no file"))
+            continue
+        if path.is_relative_to(scratch):
+            copies.append(path)
+        problem = _check_bytes(file, path)
+        if problem:
+            findings.append(problem)
+        else:
+            local[str(path)] = file
+    try:
+        if local:
+            findings += _check_content(connection, manifest, local)
+    finally:
+        for path in copies:
+            path.unlink()
+    return findings
+
+
+def _check_bytes(file: DataFile, path: Path) -> Finding | None:
+    size = path.stat().st_size
+    if size != file.size_bytes:
+        return Finding(check="size", where=file.path, expected=f"{file.size_bytes} bytes", found=f"{size} bytes")
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    if sha256 != file.sha256:
+        return Finding(check="checksum", where=file.path, expected=f"SHA-256 {file.sha256}", found=sha256)
+    return None
+
+
+def _check_content(
+    connection: duckdb.DuckDBPyConnection, manifest: Manifest, local: dict[str, DataFile]
+) -> list[Finding]:
+    """Read the values back, and compare what they say with what the source said, file by file."""
+    keys = [column.quoted for column in _key_columns(manifest)]
+    values = ", ".join([*keys, f"{row_digest(manifest.columns)} AS digest", "file_index"])
+    try:
+        connection.execute("DROP TABLE IF EXISTS portion")
+        connection.execute(f"CREATE TEMP TABLE portion AS SELECT {values} FROM {read_files(list(local))}")
+        connection.execute("INSERT INTO proven SELECT * EXCLUDE (file_index) FROM portion")
+    except duckdb.Error as error:
+        where = ", ".join(file.path for file in local.values())
+        return [Finding(check="unreadable", where=where, expected="the columns of its manifest", found=str(error))]
+    found = {
+        number: (rows, as_hex(int(digest)))
+        for number, rows, digest in connection.execute(
+            f"SELECT file_index, count(*), sum(digest) % {DIGEST_MODULUS} FROM portion GROUP BY 1"
+        ).fetchall()
+    }
+    findings = []
+    for number, file in enumerate(local.values()):
+        rows, digest = found.get(number, (0, ""))
+        if rows != file.rows:
+            findings.append(Finding(check="rows", where=file.path, expected=f"{file.rows} rows", found=f"{rows} rows"))
+        elif file.digest is not None and digest != file.digest:
+            findings.append(Finding(check="digest", where=file.path, expected=file.digest, found=digest))
+    return findings
+
+
+def _check_whole(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[Finding]:
+    attested = manifest.attestation
+    row = connection.execute(f"SELECT count(*), coalesce(sum(digest), 0) % {DIGEST_MODULUS} FROM proven").fetchone()
+    rows, digest = row or (0, 0)
+    findings = []
+    if rows != attested.rows:
+        findings.append(
+            Finding(check="rows", where=manifest.path, expected=f"{attested.rows} rows", found=f"{rows} rows")
+        )
+    if attested.digest is not None and as_hex(int(digest)) != attested.digest:
+        findings.append(
+            Finding(
+                check="digest", where=manifest.path, expected=f"digest {attested.digest}", found=as_hex(int(digest))
+            )
+        )
+    names = ", ".join(column.quoted for column in _key_columns(manifest))
+    if names:
+        twice = connection.execute(
+            f"SELECT {names} FROM proven GROUP BY ALL HAVING count(*) > 1 LIMIT {EXAMPLES}"
+        ).fetchall()
+        if twice:
+            keys = tuple(str(values[0] if len(values) == 1 else values) for values in twice)
+            findings.append(
+                Finding(check="key", where=manifest.path, expected="unique keys", found="a key twice", examples=keys)
+            )
+    return findings
+
+
+def _write_keys(connection: duckdb.DuckDBPyConnection, manifest: Manifest, keys: Path) -> None:
+    columns = _key_columns(manifest)
+    texts = [f"{restore_expression(column)} AS k{i}" for i, column in enumerate(columns)]
+    order = ", ".join(column.quoted for column in columns) or "digest"
+    connection.execute(
+        f"COPY (SELECT {', '.join([*texts, 'digest'])} FROM proven ORDER BY {order}) "
+        f"TO {text_literal(str(keys))} (FORMAT parquet, COMPRESSION zstd)"
+    )
+
+
+def _proven_columns(manifest: Manifest) -> str:
+    columns = [f"{column.quoted} {duckdb_type(column)}" for column in _key_columns(manifest)]
+    return ", ".join([*columns, "digest UBIGINT"])
+
+
+def _key_columns(manifest: Manifest) -> list[Column]:
+    return [column for name in manifest.key for column in manifest.columns if column.name == name]
