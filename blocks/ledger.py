@@ -5,10 +5,9 @@ Layout below `_tidegate/`, one record a file, none ever changed:
     manifests/<dataset>/<window>/<generation>.json    a committed generation
     removals/<dataset>/<run>.json                     files taken out of the lake on purpose
     receipts/<dataset>/<window>/<generation>-<run>.json   a purge that came to its end
-    attempts/<dataset>/<window>/<generation>-<run>-<what>.json   a purge that began, or was stopped
+    attempts/<dataset>/<window>/<generation>-<attempt>-<what>.json   a purge that began, or was stopped
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,24 +58,32 @@ class Ledger:
         Raises:
             ProofFailed: A record is damaged.
         """
+        return self._joined(self._read_all("manifests", Manifest), self._read_all("receipts", Receipt))
+
+    def generation(self, path: str) -> Generation:
+        """Return one generation by the path of its manifest.
+
+        Raises:
+            FileNotFoundError: There is no such manifest.
+            ProofFailed: It is damaged.
+        """
+        manifest = Manifest.from_bytes(self._lake.read(path), path)
+        receipts = self._read_below(f"{ROOT}/receipts/{self._dataset}/{manifest.window.id}", Receipt)
+        return self._joined([manifest], receipts)[0]
+
+    def _joined(self, manifests: list[Manifest], receipts: list[Receipt]) -> list[Generation]:
         removed = {path for removal in self._read_all("removals", Removal) for path in removal.paths}
-        receipts: dict[str, list[Receipt]] = {}
-        for receipt in self._read_all("receipts", Receipt):
-            receipts.setdefault(receipt.manifest, []).append(receipt)
+        by_manifest: dict[str, list[Receipt]] = {}
+        for receipt in sorted(receipts, key=lambda r: r.finished_at):
+            by_manifest.setdefault(receipt.manifest, []).append(receipt)
         return [
             Generation(
                 manifest,
-                tuple(sorted(receipts.get(manifest.path, ()), key=lambda r: r.finished_at)),
+                tuple(by_manifest.get(manifest.path, ())),
                 frozenset(file.path for file in manifest.files if file.path in removed),
             )
-            for manifest in sorted(
-                self._read_all("manifests", Manifest), key=lambda m: (m.attestation.snapshot.taken_at, m.path)
-            )
+            for manifest in sorted(manifests, key=lambda m: (m.attestation.snapshot.taken_at, m.path))
         ]
-
-    def generation(self, path: str) -> Generation:
-        """Return one generation by the path of its manifest."""
-        return next(generation for generation in self.generations() if generation.manifest.path == path)
 
     def commit(self, manifest: Manifest) -> None:
         """Make a generation exist.
@@ -103,17 +110,17 @@ class Ledger:
     def record_attempt(self, attempt: Attempt) -> None:
         """Record that a purge began, or that it was stopped."""
         what = "begun" if attempt.deleted is None else "stopped"
-        self._append("attempts", attempt, f"{_generation_part(attempt.manifest)}-{attempt.run_id}-{what}")
+        self._append("attempts", attempt, f"{_generation_part(attempt.manifest)}-{attempt.attempt_id}-{what}")
 
     def record_removal(self, removal: Removal, run_id: str) -> None:
         """Record that files leave the lake; from here on readers do not see them."""
         self._append("removals", removal, run_id)
 
-    def attempts(self, manifest: Manifest) -> list[Attempt]:
-        """Return the purges of a generation that began, and those that were stopped."""
-        prefix = f"{ROOT}/attempts/{self._dataset}/{manifest.window.id}"
-        found = self._read_paths((entry.path for entry in self._lake.list(prefix)), Attempt)
-        return [attempt for attempt in found if attempt.manifest == manifest.path]
+    def open_attempts(self, manifest: Manifest) -> list[Attempt]:
+        """Return the purges of a generation that began, or were stopped, since one last came to its end."""
+        finished = [r.finished_at for r in self._read_all("receipts", Receipt) if r.manifest == manifest.path]
+        found = self._read_below(f"{ROOT}/attempts/{self._dataset}/{manifest.window.id}", Attempt)
+        return [a for a in found if a.manifest == manifest.path and all(a.at > moment for moment in finished)]
 
     def orphans(self) -> list[str]:
         """Return the files below the dataset's folder that no committed generation names."""
@@ -129,11 +136,11 @@ class Ledger:
         self._lake.put_if_absent(f"{ROOT}/{kind}/{self._dataset}/{name}.json", record.to_bytes())
 
     def _read_all(self, kind: str, record: type[R]) -> list[R]:
-        return self._read_paths((entry.path for entry in self._lake.list(f"{ROOT}/{kind}/{self._dataset}")), record)
+        return self._read_below(f"{ROOT}/{kind}/{self._dataset}", record)
 
-    def _read_paths(self, paths: Iterable[str], record: type[R]) -> list[R]:
-        wanted = list(paths)
-        return [record.from_bytes(data, path) for path, data in zip(wanted, self._lake.read_many(wanted), strict=True)]
+    def _read_below(self, folder: str, record: type[R]) -> list[R]:
+        paths = [entry.path for entry in self._lake.list(folder)]
+        return [record.from_bytes(data, path) for path, data in zip(paths, self._lake.read_many(paths), strict=True)]
 
 
 def datasets(lake: Lake) -> list[str]:

@@ -108,9 +108,19 @@ class Column(BaseModel):
         return _ARROW[self.kind]
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What must be equal for two columns' values to be digested alike."""
+        return self.name, self.source_type, self.kind, self.bits, self.precision, self.scale, self.derived
+
+    @property
     def quoted(self) -> str:
         """The name as a quoted SQL identifier (the same in DuckDB and in standard SQL)."""
         return quote_identifier(self.name)
+
+
+def same_plan(columns: tuple[Column, ...], others: tuple[Column, ...]) -> bool:
+    """Return whether rows of the two have the same digests: whether nullable or generated does not matter."""
+    return [column.identity for column in columns] == [column.identity for column in others]
 
 
 def quote_identifier(name: str) -> str:

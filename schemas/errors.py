@@ -5,7 +5,7 @@ retry conditions ask `is_transient`, and nothing else in the house needs to know
 """
 
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar
 
 
 class Retry(StrEnum):
@@ -96,11 +96,6 @@ class Busy(TidegateError):
 
 class Interrupted(TidegateError):
     """A signal or a stop file ended the work between two batches."""
-
-    @classmethod
-    def by(cls, reason: str, *, state: str, next_step: str) -> Self:
-        """Return the error for an interruption by `reason` (a signal's name or a stop file's path)."""
-        return cls(f"Stopped by {reason}.", state=state, next_step=next_step)
 
 
 def is_transient(error: BaseException) -> bool:

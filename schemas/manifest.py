@@ -185,6 +185,7 @@ class Attempt(Record):
     kind: ClassVar[str] = "attempt"
 
     manifest: str
+    attempt_id: str
     run_id: str
     at: datetime
     deleted: int | None = None

@@ -1,9 +1,10 @@
 """Exports one window: one snapshot, through the gate, into Parquet, committed by a manifest."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.open_lake import open_lake
 from blocks.parquet_writer import DatasetWriter, WrittenFile
+from blocks.progress import report_progress
 from blocks.quarantine import Quarantine
 from blocks.source_url import source_url
 from schemas.errors import GateFailed, ProofFailed
@@ -48,6 +50,7 @@ class Exported(BaseModel):
     quarantined: int = 0
     size_bytes: int = 0
     held_by: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: str) -> Exported:
@@ -68,15 +71,18 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
         ProofFailed: The rows that were read are not the rows that the source counts.
         SourceUnavailable, LakeUnavailable: Trying again can help.
     """
-    lake = open_lake(job.settings.lake)
+    started = time.monotonic()
+    lake = open_lake(job.settings.lake, job.settings.temp_dir)
     ledger = Ledger(lake, job.dataset)
-    generations = [g for g in ledger.generations() if g.manifest.path in earlier]
+    generations = [ledger.generation(path) for path in earlier]
     url = source_url(job.config_dir, job.archive.source)
     with held_snapshot(url) as snapshot, lake.scratch() as scratch:
         export = _Export(job, window, lake, generations, scratch, snapshot)
         for batch in export.read():
             export.take(batch)
-        return export.commit(ledger, run_id)
+            report_progress("export", window, export.rows_read, export.candidates)
+        exported = export.commit(ledger, run_id)
+    return exported.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 
 class _Export:
@@ -96,7 +102,7 @@ class _Export:
         fence = fence_predicate(snapshot.connection, job, window, generations[-1].manifest) if generations else None
         self._predicate = f"{scope} AND NOT ({fence})" if fence else scope
         self.rows_in_window = snapshot.number(count_rows(job.table.quoted, scope))
-        self._candidates = (
+        self.candidates = (
             snapshot.number(count_rows(job.table.quoted, self._predicate)) if fence else self.rows_in_window
         )
         self._known: KnownRows | None = known_rows(job, lake, generations, scratch) if generations else None
@@ -111,11 +117,11 @@ class _Export:
             max_bytes=job.archive.file_max_bytes,
             max_rows=job.archive.file_max_rows,
         )
-        self._rows_read = 0
+        self.rows_read = 0
         self._failures: dict[str, int] = {}
         self._examples: list[str] = []
 
-    def read(self) -> Any:
+    def read(self) -> Iterator[Batch]:
         """Yield the batches of the rows that may be new."""
         job = self._job
         wants_digest = job.archive.proof == "rows" or self._known is not None or self._gate is not None
@@ -132,7 +138,7 @@ class _Export:
     def take(self, batch: Batch) -> None:
         """Write the rows of a batch that are new and pass the gate."""
         rows, digests = batch.rows, batch.digests
-        self._rows_read += rows.num_rows
+        self.rows_read += rows.num_rows
         if self._known is not None and digests is not None:
             rows, digests = _keep(rows, digests, self._known.unknown(digests))
         if self._gate is not None and digests is not None and rows.num_rows:
@@ -155,9 +161,9 @@ class _Export:
     def commit(self, ledger: Ledger, run_id: str) -> Exported:
         """Store the files, then the manifest; without a new row there is nothing to commit."""
         job, window = self._job, self._window
-        if self._rows_read != self._candidates:
+        if self.rows_read != self.candidates:
             raise ProofFailed(
-                f"Window {window}: the export read {self._rows_read} rows where the source counts {self._candidates} "
+                f"Window {window}: the export read {self.rows_read} rows where the source counts {self.candidates} "
                 "in the same snapshot.",
                 state="Nothing of this window was committed or deleted.",
                 next_step="Run the same command again; if it happens again, please report it.",

@@ -9,7 +9,7 @@ from blocks.duck import duck, read_files
 from blocks.lake import Lake
 from blocks.ledger import Generation
 from blocks.quarantine import DIGEST
-from schemas.column_plan import row_digest
+from schemas.column_plan import row_digest, same_plan
 from schemas.job import Job
 
 
@@ -40,7 +40,8 @@ class KnownRows:
         owners = self._owners[place[known]]
         self.quarantined += int((owners < 0).sum())
         self._seen.update(int(owner) for owner in np.unique(owners[owners >= 0]))
-        return ~known
+        unknown: NDArray[np.bool_] = ~known
+        return unknown
 
 
 def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Path) -> KnownRows:
@@ -53,7 +54,7 @@ def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Pat
     with duck(job.settings) as connection:
         for number, generation in enumerate(generations):
             manifest = generation.manifest
-            if manifest.columns != job.columns:
+            if not same_plan(manifest.columns, job.columns):
                 continue
             for path in generation.files:
                 local = lake.fetch(path, scratch)

@@ -7,7 +7,7 @@ from blocks.dialects.postgresql.snapshot import fence_holds
 from blocks.dialects.postgresql.statements import count_by_window, count_rows, in_window, older_than_fence, out_of_time
 from blocks.ledger import Generation
 from blocks.source_url import source_url
-from schemas.column_plan import Kind
+from schemas.column_plan import Kind, same_plan
 from schemas.job import Job
 from schemas.manifest import Manifest
 from schemas.plan import Plan, PlannedWindow
@@ -89,7 +89,10 @@ def _within(window: Window, since: datetime | None, until: datetime) -> bool:
 def _planned(
     connection: Connection, job: Job, window: Window, rows: int, generations: list[Generation]
 ) -> PlannedWindow:
-    unpurged = tuple(g.manifest.path for g in generations if not g.purged)
+    # A generation with other columns can no longer be compared with the table; its rows are exported anew.
+    unpurged = tuple(
+        g.manifest.path for g in generations if not g.purged and same_plan(g.manifest.columns, job.columns)
+    )
     earlier = tuple(g.manifest.path for g in generations)
     if not generations or not rows:
         return PlannedWindow(window=window, rows=rows, export=rows > 0, unpurged=unpurged, earlier=earlier)
@@ -108,8 +111,13 @@ def fence_predicate(connection: Connection, job: Job, window: Window, newest: Ma
     The newest generation's snapshot vouches for a row that has not changed since, provided that this generation
     looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake.
     """
-    same_rows = newest.window == window and newest.where == job.archive.where and newest.columns == job.columns
+    same_rows = newest.window == window and newest.where == job.archive.where
     same_gate = not newest.quarantine and newest.attestation.quarantined == 0
-    if same_rows and same_gate and fence_holds(connection, newest.attestation.snapshot):
+    if (
+        same_rows
+        and same_gate
+        and same_plan(newest.columns, job.columns)
+        and fence_holds(connection, newest.attestation.snapshot)
+    ):
         return older_than_fence(newest.attestation.snapshot.xmin)
     return None

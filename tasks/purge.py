@@ -6,20 +6,26 @@ otherwise by the digest of the row's present content.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import pyarrow.parquet as pq
 
 from blocks.dialects.postgresql.catalog import describe
+from blocks.dialects.postgresql.lock import archiver_lock
 from blocks.dialects.postgresql.session import Connection, statement, translate
 from blocks.dialects.postgresql.snapshot import fence_holds
 from blocks.dialects.postgresql.statements import count_present, delete_equal, delete_unchanged, in_window
 from blocks.ledger import Ledger
+from blocks.open_lake import open_lake
+from blocks.progress import report_progress
 from blocks.run_log import log_event
-from blocks.stop import StopRequest
+from blocks.source_url import source_url
+from blocks.stop import StopRequest, stop_request
+from schemas.column_plan import Column
 from schemas.config import PurgeOptions
 from schemas.errors import Interrupted, ProofFailed
 from schemas.job import Job
@@ -30,8 +36,6 @@ TRIES = 5  # of a batch that met a deadlock, a lock held by somebody else, or a 
 HEARTBEAT_S = 5.0
 # Few keys against a large table: always by the index, whatever the statistics say.
 _BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -56,67 +60,65 @@ class Batch:
     digests: list[str]
 
 
-def purge(
-    verified: VerifiedGeneration,
-    job: Job,
-    connection: Connection,
-    ledger: Ledger,
-    run_id: str,
-    stop: StopRequest,
-    progress: Progress = lambda done, of: None,
-) -> Receipt:
+def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
     """Delete the rows of a verified generation that are still the archived version, and write the receipt.
+
+    The table's archiver lock is held by the very connection that deletes: if it is lost, so is the lock, and
+    nothing more is deleted. SIGTERM, SIGINT and the stop file end the work between two batches.
 
     Args:
         verified: The evidence, made by `tasks.verify.prove`.
         job: The job.
-        connection: Holds the table's archiver lock: if it is lost, so is the lock, and nothing more is deleted.
-        ledger: Where the receipt goes.
         run_id: Names the receipt.
-        stop: Looked at between two batches.
-        progress: Called with (rows done, rows in all) after each batch.
 
     Raises:
+        Busy: Another archiver holds the table.
         ProofFailed: The table's columns are no longer those that were archived; nothing was deleted.
-        Interrupted: `stop` asked for it; what was deleted is recorded, and a re-run goes on.
+        Interrupted: Somebody asked to stop; what was deleted is recorded, and a re-run goes on.
         SourceUnavailable: The connection was lost, or a batch met somebody else's lock too often.
     """
-    manifest = verified.manifest
-    _refuse_other_columns(connection, job, manifest)
-    _limit(connection, job.archive.purge)
-    earlier = ledger.attempts(manifest)
-    ledger.record_attempt(Attempt(manifest=manifest.path, run_id=run_id, at=datetime.now(UTC)))
-    started_at = datetime.now(UTC)
-    statements = _Statements(connection, job, manifest)
-    tally = _Tally()
-    heartbeat = time.monotonic()
-    for batch in _batches(verified, job.archive.purge.batch_rows):
-        if stop.reason:
-            _record_stop(ledger, manifest, run_id, tally.deleted)
-            raise Interrupted.by(
-                stop.reason,
-                state=f"{tally.deleted} rows of {manifest.window} were deleted, all of them proven; "
-                f"{manifest.attestation.rows - tally.rows} were not looked at.",
-                next_step=f"tidegate archive {manifest.archive} goes on from there.",
-            )
+    manifest, options = verified.manifest, job.archive.purge
+    ledger = Ledger(open_lake(job.settings.lake, job.settings.temp_dir), job.dataset)
+    url = source_url(job.config_dir, job.archive.source)
+    with archiver_lock(url, job.table) as connection, stop_request(options.stop_file) as stop:
+        _refuse_other_columns(connection, job, manifest)
+        _limit(connection, options)
+        earlier = ledger.open_attempts(manifest)
+        attempt = Attempt(manifest=manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
+        ledger.record_attempt(attempt)
+        tally = _Tally()
         try:
-            _purge_batch(connection, statements, batch, tally)
-        except psycopg.Error as error:
-            if not connection.closed:
-                _record_stop(ledger, manifest, run_id, tally.deleted)
-            failure = translate(error, connection.info.dsn)
-            failure.state = f"At least {tally.deleted} rows of {manifest.window} were deleted, all of them proven."
+            _purge_all(connection, verified, job, tally, stop)
+        except (Interrupted, psycopg.Error) as error:
+            _record_stop(ledger, attempt, tally.deleted)
+            failure = error if isinstance(error, Interrupted) else translate(error, url)
+            failure.state = (
+                f"Of {manifest.attestation.rows} proven rows of {manifest.window}, {tally.deleted} were deleted; "
+                f"{manifest.attestation.rows - tally.rows} were not looked at."
+            )
             failure.next_step = f"tidegate archive {manifest.archive} goes on from there."
             raise failure from None
-        progress(tally.rows, manifest.attestation.rows)
+        receipt = _receipt(manifest, attempt, tally, earlier)
+        ledger.record_receipt(receipt)
+    return receipt
+
+
+def _purge_all(
+    connection: Connection, verified: VerifiedGeneration, job: Job, tally: _Tally, stop: StopRequest
+) -> None:
+    manifest, options = verified.manifest, job.archive.purge
+    statements = _Statements(connection, job, manifest)
+    heartbeat = time.monotonic()
+    for batch in _batches(verified, options.batch_rows):
+        if stop.reason:
+            raise Interrupted(f"Stopped by {stop.reason}.")
+        _purge_batch(connection, statements, batch, tally)
+        report_progress("purge", manifest.window, tally.rows, manifest.attestation.rows)
         if time.monotonic() - heartbeat > HEARTBEAT_S:
             heartbeat = time.monotonic()
             log_event("purge_progress", window=manifest.window.id, rows=tally.rows, of=manifest.attestation.rows)
-        if job.archive.purge.pause_s:
-            time.sleep(job.archive.purge.pause_s)
-    receipt = _receipt(manifest, run_id, tally, earlier, started_at)
-    ledger.record_receipt(receipt)
-    return receipt
+        if options.pause_s:
+            time.sleep(options.pause_s)
 
 
 class _Statements:
@@ -186,7 +188,7 @@ def _refuse_other_columns(connection: Connection, job: Job, manifest: Manifest) 
     archived = {c.name: c for c in manifest.columns if c.derived is None}
     discarded = set(manifest.excluded) & set(job.archive.purge.discard_columns)
     added = sorted(set(now) - set(archived) - discarded)
-    changed = sorted(name for name in archived if now.get(name) != archived[name])
+    changed = sorted(name for name, column in archived.items() if not _same_type(now.get(name), column))
     if added or changed:
         what = [f"{name} was not archived" for name in added] + [f"{name} is another column now" for name in changed]
         raise ProofFailed(
@@ -196,24 +198,28 @@ def _refuse_other_columns(connection: Connection, job: Job, manifest: Manifest) 
         )
 
 
-def _record_stop(ledger: Ledger, manifest: Manifest, run_id: str, deleted: int) -> None:
-    ledger.record_attempt(Attempt(manifest=manifest.path, run_id=run_id, at=datetime.now(UTC), deleted=deleted))
+def _same_type(now: Column | None, archived: Column) -> bool:
+    return now is not None and (now.source_type, now.kind) == (archived.source_type, archived.kind)
 
 
-def _receipt(manifest: Manifest, run_id: str, tally: _Tally, earlier: list[Attempt], started_at: datetime) -> Receipt:
+def _record_stop(ledger: Ledger, attempt: Attempt, deleted: int) -> None:
+    ledger.record_attempt(attempt.model_copy(update={"at": datetime.now(UTC), "deleted": deleted}))
+
+
+def _receipt(manifest: Manifest, attempt: Attempt, tally: _Tally, earlier: list[Attempt]) -> Receipt:
     """Return the receipt: what stopped attempts recorded as deleted was deleted, not merely gone."""
-    stopped = {attempt.run_id: attempt.deleted for attempt in earlier if attempt.deleted is not None}
+    stopped = {a.attempt_id: a.deleted for a in earlier if a.deleted is not None}
     deleted_before = min(sum(stopped.values()), tally.already_gone)
     return Receipt(
         manifest=manifest.path,
         dataset=manifest.dataset,
-        run_id=run_id,
+        run_id=attempt.run_id,
         archived=manifest.attestation.rows,
         deleted=tally.deleted + deleted_before,
         changed_since=tally.changed_since,
         already_gone=tally.already_gone - deleted_before,
         by_fence=tally.by_fence,
-        interrupted_before=len({attempt.run_id for attempt in earlier} - set(stopped)),
-        started_at=started_at,
+        interrupted_before=len({a.attempt_id for a in earlier} - set(stopped)),
+        started_at=attempt.at,
         finished_at=datetime.now(UTC),
     )

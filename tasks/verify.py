@@ -13,11 +13,13 @@ import duckdb
 from blocks.dialects.postgresql.types import restore_expression
 from blocks.duck import duck, read_files, text_literal
 from blocks.lake import Lake
-from blocks.ledger import Generation
+from blocks.ledger import Generation, Ledger
+from blocks.open_lake import open_lake
 from schemas.column_plan import DIGEST_MODULUS, Column, duckdb_type, row_digest
 from schemas.config import Settings
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
+from schemas.job import Job
 from schemas.manifest import DataFile, Manifest, as_hex
 
 _SEAL = object()
@@ -44,13 +46,20 @@ class VerifiedGeneration:
             raise TypeError("only tasks.verify can make a VerifiedGeneration; call prove()")
 
 
-def prove(lake: Lake, generation: Generation, settings: Settings, scratch: Path) -> VerifiedGeneration:
+def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
     """Re-read a generation and return the evidence that a purge needs.
+
+    Args:
+        job: The job.
+        manifest_path: The generation's manifest.
+        scratch: A local folder for copies and for the evidence, which lives as long as the folder.
 
     Raises:
         ProofFailed: Anything is not as attested; the message names what differs, and where. Nothing was deleted.
         LakeUnavailable: The lake could not be read now.
     """
+    lake = open_lake(job.settings.lake, job.settings.temp_dir)
+    generation = Ledger(lake, job.dataset).generation(manifest_path)
     manifest = generation.manifest
     if generation.removed:
         raise ProofFailed(
@@ -59,7 +68,7 @@ def prove(lake: Lake, generation: Generation, settings: Settings, scratch: Path)
             next_step="Nothing can be deleted by a generation that is no longer whole; delete by hand if you must.",
         )
     keys = scratch / f"keys-{uuid4().hex}.parquet"
-    findings = check_generation(lake, generation, settings, scratch, keys=keys)
+    findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
         raise ProofFailed(
             f"Window {manifest.window}, generation {manifest.generation}: the lake does not hold what the source "

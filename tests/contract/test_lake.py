@@ -16,7 +16,10 @@ HOSTILE = [
     "with space", "100%", "%2F", "%20", "Ünïcødé 😀", "k=v", "a+b", "it's", 'say "hi"', "a&b#c;d", "~tilde",
     "[set]", "star*", "quest?ion", "{brace}", "$HOME", "-dash", "a:b", "__HIVE_DEFAULT_PARTITION__",
 ]  # fmt: skip
-BAD = ["", "/absolute", "a//b", "a/", "../up", "a/../b", "./a", "nul\0", "line\nbreak", "\udce4", "back\\slash", "_tidegate/scratch/x"]
+BAD = [
+    "", "/absolute", "a//b", "a/", "../up", "a/../b", "./a", "nul\0", "line\nbreak", "\udce4", "back\\slash",
+    "_tidegate/scratch/x",
+]  # fmt: skip
 
 
 def put_file(lake: Lake, path: str, content: bytes) -> None:

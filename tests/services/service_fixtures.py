@@ -6,11 +6,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
+from service_seaweedfs import SeaweedFS
+
 from blocks.lake import Lake
 from blocks.local_lake import LocalLake
 from blocks.s3_lake import S3Lake
-from psycopg import sql
-from service_seaweedfs import SeaweedFS
 from tidegate.demo.postgres import EmbeddedPostgres
 
 

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
-from blocks.s3_access import S3Access
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.s3_access import S3Access
 
 _PORTS = (
     "admin.port", "admin.port.grpc", "filer.port", "filer.port.grpc", "master.port", "master.port.grpc",

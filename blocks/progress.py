@@ -1,0 +1,37 @@
+"""Tells whoever listens how far long work has come: the command line draws bars of it, Prefect an artifact."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from schemas.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a phase (`export`, `verify`, `purge`, `restore`) of a window has come, in rows."""
+
+    phase: str
+    window: Window
+    rows: int
+    of_rows: int
+
+
+Listener = Callable[[Progress], None]
+_listeners: list[Listener] = []
+
+
+def report_progress(phase: str, window: Window, rows: int, of_rows: int) -> None:
+    """Tell all listeners; cheap when there are none."""
+    for listener in _listeners:
+        listener(Progress(phase, window, rows, of_rows))
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call `listener` with all progress of this process while the block runs; it may be called from any thread."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

@@ -1,0 +1,82 @@
+"""The steps as Prefect tasks: their names, what is tried again, and what may come from a cache.
+
+Only faults that pass by themselves are tried again. Results are cached within one flow run only, so that a run
+that Prefect retries does not export a window twice, and no run ever takes another's word for the state of the
+source. What proves or deletes is never cached.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture
+from prefect.tasks import Task, exponential_backoff
+
+from schemas.errors import is_transient
+from tasks.export import export_window
+from tasks.inspect_source import inspect_source
+from tasks.plan import plan_windows
+from tasks.purge import purge
+from tasks.remove_orphans import remove_orphans
+from tasks.verify import prove
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def only_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a failed task may be tried again: only if its error says that this can help."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_transient(error)
+
+
+def once_a_run(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return the cache key of an export: the flow run, the window, and the generations that came before."""
+    earlier = ",".join(parameters["earlier"])
+    return f"{parameters['run_id']}-{parameters['job'].archive.name}-{parameters['window'].id}-{earlier}"
+
+
+RETRYING: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": only_transient,
+}
+
+inspect_task = task(name="inspect", task_run_name="inspect-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
+    inspect_source
+)
+plan_task = task(name="plan", task_run_name="plan-{job.archive.name}", cache_policy=NO_CACHE, **RETRYING)(plan_windows)
+export_task = task(
+    name="export",
+    task_run_name="export-{job.archive.name}-{window.id}",
+    cache_key_fn=once_a_run,
+    cache_expiration=timedelta(days=1),
+    **RETRYING,
+)(export_window)
+prove_task = task(name="verify", task_run_name="verify-{manifest_path}", cache_policy=NO_CACHE, **RETRYING)(prove)
+purge_task = task(name="purge", task_run_name="purge-{verified.manifest.window.id}", cache_policy=NO_CACHE, **RETRYING)(
+    purge
+)
+orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)
+
+
+def at_most(number: int, step: Task[P, T], calls: Iterable[dict[str, Any]]) -> Iterator[PrefectFuture[T]]:
+    """Submit a task once for each call, `number` of them at a time, and yield the futures in order as they finish.
+
+    Prefect's thread pool takes its size when the flow is defined; ours is known when the configuration is read.
+    """
+    pending: deque[PrefectFuture[T]] = deque()
+    for call in calls:
+        if len(pending) >= number:
+            pending[0].wait()
+            yield pending.popleft()
+        pending.append(step.submit(**call))
+    while pending:
+        pending[0].wait()
+        yield pending.popleft()
