@@ -45,29 +45,30 @@ class Project:
         Raises:
             ConfigError: Something is wrong. It lists every problem by file, key and value, and shows no secret.
         """
-        # Not resolve(): a link to a folder has the parent that it is named with.
-        folder = Path(os.path.normpath(Path(config_dir).expanduser().absolute()))
-        if not folder.is_dir():
-            raise ConfigError(
-                f"There is no configuration folder {folder}.",
-                state="No source and no lake was touched.",
-                next_step="Run it in the project's folder, or name the configuration with --config DIR.",
-            )
+        folder = _existing(config_dir)
         problems: list[str] = []
-        settings: Settings | None = Settings.model_validate({}, context=_context(folder))
-        if (folder / SETTINGS_FILE).exists():
-            settings = _read(folder / SETTINGS_FILE, Settings, None, problems)
+        settings = _settings(folder, problems)
         sources = _read(folder / SOURCES_FILE, _Sources, "sources", problems)
         archives = _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
         if sources and archives:
             problems += _contradictions(sources.sources, archives.archives)
         if problems or not (settings and sources and archives):
-            raise config_error(
-                f"The configuration in {folder} is wrong",
-                problems,
-                next_step="Correct what is named above, then run the same command again.",
-            )
+            raise _wrong(folder, problems)
         return cls(config_dir=folder, settings=settings, sources=sources.sources, archives=archives.archives)
+
+    @staticmethod
+    def load_settings(config_dir: Path | str) -> Settings:
+        """Read `settings.yaml` alone: what commands need that read the lake and know no source.
+
+        Raises:
+            ConfigError: It is wrong, or there is no such configuration folder.
+        """
+        folder = _existing(config_dir)
+        problems: list[str] = []
+        settings = _settings(folder, problems)
+        if settings is None:
+            raise _wrong(folder, problems)
+        return settings
 
     @property
     def folder(self) -> Path:
@@ -103,6 +104,32 @@ def _called(name: str, entries: Sequence[Entry], kind: str, file: Path) -> Entry
         f"There is no {kind} '{name}'{did_you_mean(name, known) or '.'} Known: {', '.join(known) or 'none'}.",
         state="No source and no lake was touched.",
         next_step=f"Name one of them, or add '{name}' to {file}.",
+    )
+
+
+def _existing(config_dir: Path | str) -> Path:
+    # Not resolve(): a link to a folder has the parent that it is named with.
+    folder = Path(os.path.normpath(Path(config_dir).expanduser().absolute()))
+    if not folder.is_dir():
+        raise ConfigError(
+            f"There is no configuration folder {folder}.",
+            state="No source and no lake was touched.",
+            next_step="Run it in the project's folder, or name the configuration with --config DIR.",
+        )
+    return folder
+
+
+def _settings(folder: Path, problems: list[str]) -> Settings | None:
+    if (folder / SETTINGS_FILE).exists():
+        return _read(folder / SETTINGS_FILE, Settings, None, problems)
+    return Settings.model_validate({}, context=_context(folder))
+
+
+def _wrong(folder: Path, problems: list[str]) -> ConfigError:
+    return config_error(
+        f"The configuration in {folder} is wrong",
+        problems,
+        next_step="Correct what is named above, then run the same command again.",
     )
 
 
