@@ -18,6 +18,7 @@ class Job(BaseModel):
     Attributes:
         columns: What is stored, in order: the table's columns without the excluded ones, then the derived ones.
         key: Names of the key's columns; () if there is none, and then nothing can be purged.
+        average_row_bytes: A row's size as text, with out-of-line values, judged by a sample.
         gate_digest: SHA-256 of the gate's definition, or None without a gate.
     """
 
@@ -29,6 +30,7 @@ class Job(BaseModel):
     table: Table
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    average_row_bytes: int = 0
     gate_digest: str | None = None
 
     @property

@@ -17,7 +17,6 @@ class Table(BaseModel):
         may_select: Whether the session's role may read it.
         may_delete: Whether the session's role may delete from it.
         dependents: Foreign keys that delete or change other rows when a row of it goes, as sentences.
-        average_row_bytes: Its size on disk a row, with out-of-line values, as the server estimates it.
         utf8: Whether the server stores text as UTF-8.
     """
 
@@ -33,7 +32,6 @@ class Table(BaseModel):
     may_select: bool
     may_delete: bool
     dependents: tuple[str, ...]
-    average_row_bytes: int
     utf8: bool
 
     @property

@@ -132,7 +132,7 @@ class _Export:
             job.columns,
             key=job.key,
             snapshot=self._snapshot.id,
-            average_row_bytes=job.table.average_row_bytes,
+            average_row_bytes=job.average_row_bytes,
         )
 
     def take(self, batch: Batch) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from blocks.dialects.postgresql.catalog import derived_column, describe
+from blocks.dialects.postgresql.catalog import average_row_bytes, derived_column, describe
 from blocks.dialects.postgresql.session import Connection, session, statement, translated
 from blocks.dialects.postgresql.statements import export_rows, operators_predicate
 from blocks.gate import load_gate
@@ -48,6 +48,7 @@ def inspect_source(project: Project, archive: Archive) -> Job:
         check_partition_keys(archive.partition_by, columns, job.time)
         _check_rights(job)
         _check_where(connection, job)
+        job = job.model_copy(update={"average_row_bytes": average_row_bytes(connection, table)})
         if archive.purge.mode == "delete":
             _check_purge(connection, job)
     return job

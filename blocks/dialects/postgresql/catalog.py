@@ -39,7 +39,6 @@ HAVING bool_and(k.attnum > 0)
 _TABLE = """
 SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'DELETE'),
        (c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)),
-       (pg_table_size(c.oid) / greatest(c.reltuples, 1))::bigint,
        current_setting('server_encoding')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2
@@ -72,7 +71,7 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
             f"There is no table {schema_name}.{name} in this database.",
             next_step=f"Check `table` in archives.yaml. Tables here: {known or 'none that this role may see'}.",
         )
-    oid, kind, may_select, may_delete, inherited, row_bytes, encoding = found
+    oid, kind, may_select, may_delete, inherited, encoding = found
     if kind not in {"r", "p"}:
         raise ConfigError(
             f"{schema_name}.{name} is not a table (pg_class.relkind is {kind!r}).",
@@ -101,7 +100,6 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         dependents=tuple(
             f"{name} on {child} {does} its rows" for name, child, does in connection.execute(_DEPENDENTS, [oid])
         ),
-        average_row_bytes=row_bytes,
         utf8=encoding == "UTF8",
     )
 
@@ -134,3 +132,9 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
     found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()
     assert found is not None
     return plan_column(name, TypeInfo(*found), nullable=True, derived=expression)
+
+
+def average_row_bytes(connection: Connection, table: Table) -> int:
+    """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
+    sample = f"SELECT avg(octet_length(row::text)) FROM (SELECT * FROM {table.quoted} LIMIT 300) AS row"
+    return int((connection.execute(statement(sample)).fetchone() or (0,))[0] or 0)

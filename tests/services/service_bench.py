@@ -1,0 +1,186 @@
+"""A test bench: a real database, a project that archives one of its tables, and the steps without Prefect."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+import yaml
+
+from blocks.duck import read_files
+from blocks.lake import Lake
+from blocks.ledger import Generation, Ledger
+from blocks.open_lake import open_lake
+from schemas.errors import TidegateError
+from schemas.job import Job
+from schemas.manifest import Receipt
+from schemas.plan import Plan, PlannedWindow
+from schemas.project import Project
+from schemas.purge_outcome import PurgeOutcome
+from schemas.report import RunFailed, RunReport
+from tasks.collect_report import collect_report
+from tasks.export import Exported, export_window
+from tasks.inspect_source import inspect_source
+from tasks.plan import plan_windows
+from tasks.purge import purge
+from tasks.remove_orphans import remove_orphans
+from tasks.verify import VerifiedGeneration, prove
+
+ORDERS = """
+CREATE TABLE orders (
+    id bigint PRIMARY KEY, placed_at timestamptz, shop text, amount numeric(12,4), note text, payload jsonb)
+"""
+FILL_ORDERS = """
+INSERT INTO orders
+SELECT g, '2024-01-01 00:00:00+00'::timestamptz + g * interval '7 hours 13 minutes', 'shop ' || g % 3, g * 1.37,
+       CASE WHEN g % 5 = 0 THEN NULL WHEN g % 7 = 0 THEN '' ELSE 'note ' || g END, jsonb_build_object('n', g)
+FROM generate_series(1, $1) g
+"""
+
+
+@dataclass
+class Now:
+    """A future that is already there."""
+
+    work: Callable[[], Exported]
+
+    def result(self) -> Exported:
+        return self.work()
+
+
+@dataclass
+class Bench:
+    """A project under test; `archive` is the one entry of its archives.yaml."""
+
+    url: str
+    folder: Path
+    archive: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.folder / "config").mkdir(parents=True, exist_ok=True)
+        self.configure()
+
+    @property
+    def config_dir(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def lake(self) -> Lake:
+        return open_lake(self.project.settings.lake)
+
+    @property
+    def project(self) -> Project:
+        return Project.load(self.config_dir)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.lake, self.project.archives[0].resolved_folder)
+
+    def configure(self, **changes: Any) -> None:
+        """Write the configuration, with changes to the archive's entry; None removes a key."""
+        defaults = {
+            "name": "orders", "source": "shop", "table": "public.orders", "time_column": "placed_at",
+            "window": "month", "to": "2025-01-01", "purge": {"mode": "delete", "batch_rows": 50},
+        }  # fmt: skip
+        self.archive = {**defaults, **self.archive, **changes}
+        entry = {key: value for key, value in self.archive.items() if value is not None}
+        source = {"name": "shop", "type": "postgresql", "connection": {"url": self.url}}
+        self._write("settings", {"lake": "./lake", **self.settings})
+        self._write("sources", {"sources": [source]})
+        self._write("archives", {"archives": [entry]})
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        (self.config_dir / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement in a transaction of its own and return its rows."""
+        with psycopg.connect(self.url, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+            cursor = connection.execute(query, parameters or None)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str = "orders") -> int:
+        return int(self.sql(f"SELECT count(*) FROM {table}")[0][0])
+
+    def fill_orders(self, rows: int = 200) -> None:
+        """Create the table `orders` with rows of the first months of 2024."""
+        self.sql(ORDERS)
+        self.sql(FILL_ORDERS, rows)
+
+    def job(self, purge: bool | None = None) -> Job:
+        project = self.project
+        return inspect_source(project, project.archives[0].with_overrides(purge=purge))
+
+    def plan(self) -> Plan:
+        return plan_windows(self.job(), self.ledger.generations())
+
+    def export(self, job: Job | None = None) -> list[Exported]:
+        """Export every window that has something new."""
+        job = job or self.job()
+        plan = plan_windows(job, self.ledger.generations())
+        return [export_window(job, w.window, w.earlier, "run") for w in plan.windows if w.export]
+
+    def prove(self, manifest: str, scratch: Path | None = None) -> VerifiedGeneration:
+        folder = scratch or self.folder / "scratch"
+        folder.mkdir(exist_ok=True)
+        return prove(self.job(), manifest, folder)
+
+    def purge(self, manifest: str) -> Receipt:
+        """Prove and purge one generation."""
+        return purge(self.prove(manifest), self.job(), "run")
+
+    def run(self, run_id: str = "run", purging: bool | None = None) -> RunReport:
+        """Do what the flow does, without Prefect; raises RunFailed as the flow does."""
+        job = self.job(purging)
+        self.lake.check(write=True)
+        remove_orphans(self.lake, self.ledger)
+        plan = plan_windows(job, self.ledger.generations())
+
+        def export(planned: PlannedWindow) -> Now:
+            return Now(lambda: export_window(job, planned.window, planned.earlier, run_id))
+
+        report = collect_report(job, plan, (export(w) for w in plan.windows if w.export), run_id)
+        if job.archive.purge.mode == "delete":
+            report.purged([self._outcome(job, manifest, run_id) for manifest in report.to_purge])
+        return report.finished()
+
+    def _outcome(self, job: Job, manifest: str, run_id: str) -> PurgeOutcome:
+        with TemporaryDirectory(dir=self.folder) as scratch:
+            try:
+                return PurgeOutcome.of(purge(prove(job, manifest, Path(scratch)), job, run_id))
+            except TidegateError as error:
+                return PurgeOutcome(manifest=manifest, error=str(error), exit_code=error.exit_code)
+
+    def failed_run(self) -> RunReport:
+        with pytest.raises(RunFailed) as failure:
+            self.run()
+        return failure.value.report
+
+    def generations(self) -> list[Generation]:
+        return self.ledger.generations()
+
+    def lake_files(self) -> list[Path]:
+        return [self.folder / "lake" / path for g in self.generations() for path in g.files]
+
+    def lake_rows(self, columns: str = "*", order: str = "id") -> list[tuple[Any, ...]]:
+        """Return what the committed files hold, read by DuckDB."""
+        files = [str(path) for path in self.lake_files()]
+        if not files:
+            return []
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(f"SELECT {columns} FROM {read_files(files)} ORDER BY {order}").fetchall()
+
+    def records(self) -> dict[str, bytes]:
+        """Return everything in the lake: what a run that mutates nothing leaves as it is."""
+        return {entry.path: self.lake.read(entry.path) for entry in self.lake.list("")}
+
+
+@pytest.fixture
+def bench(database: str, tmp_path: Path) -> Iterator[Bench]:
+    """A project over a fresh database and a fresh local lake."""
+    yield Bench(database, tmp_path / "project")
