@@ -65,6 +65,11 @@ class Lake(Protocol):
 
         Returns:
             True if this call created it, False if it already existed. No reader ever sees a part of it.
+
+        Raises:
+            LakeError: Denied, disk full, or `path` is no path for a lake.
+            LakeUnavailable: The lake could not be reached, and whether the file is there could not be told.
+                Put it again; if that returns False, read it to see whose it is.
         """
         ...
 

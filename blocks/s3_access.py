@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import s3fs  # type: ignore[import-untyped]
+import s3fs
 from aiobotocore.credentials import AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession
 
@@ -83,6 +83,8 @@ class S3Access:
 
 def access_from_block(credentials: "AwsCredentials | MinIOCredentials") -> S3Access:
     """Return what a credentials block of prefect-aws says. An assumed role is renewed while the lake is open."""
+    from prefect_aws import MinIOCredentials  # loaded already, as there is a block
+
     parameters = credentials.aws_client_parameters
     verify: object = parameters.verify_cert_path or parameters.verify
     common: dict[str, Any] = {
@@ -94,7 +96,7 @@ def access_from_block(credentials: "AwsCredentials | MinIOCredentials") -> S3Acc
         },
         "config": parameters.config or {},
     }
-    if hasattr(credentials, "minio_root_user"):
+    if isinstance(credentials, MinIOCredentials):
         password = credentials.minio_root_password.get_secret_value()
         return S3Access(key=credentials.minio_root_user, secret=password, **common)
     if credentials.assume_role_arn:

@@ -1,15 +1,13 @@
 """A lake in an S3 bucket: an object appears whole, under a name that was free, or not at all.
 
-S3 has no rename. What makes a write safe is the condition `If-None-Match: *`, and a token that each writer
-leaves in the object's metadata: when an answer is lost and the request is sent again, the token tells
-"taken, by me" from "taken, by somebody else".
+S3 has no rename. What makes a write safe is the condition `If-None-Match: *` (`s3_write`), and a token that
+each writer leaves in the object's metadata, which tells "taken, by me" from "taken, by somebody else".
 """
 
 import math
 import tempfile
-import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -20,7 +18,8 @@ from blocks.lake import Entry
 from blocks.lake_paths import PROBE_FOLDER, check_folder, check_path, escape_glob
 from blocks.s3_access import S3Access
 from blocks.s3_errors import FAILURES, s3_code, s3_error_of_key, s3_lake_error
-from schemas.errors import LakeError, LakeUnavailable
+from blocks.s3_write import write_once
+from schemas.errors import LakeError
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,7 +31,6 @@ _MAX_PARTS = 10_000
 _READS_AT_ONCE = 16
 _DELETES_A_REQUEST = 1_000
 _MAX_KEY_BYTES = 1_024
-_CONFLICT_ATTEMPTS = 6
 _MISSING_KEY = {"NoSuchKey", "404"}
 
 
@@ -154,9 +152,9 @@ class S3Lake:
         after: dict[str, str] = {}
         while True:
             page = self._page(f"Cannot list {prefix}", folder, 1_000, **after)
-            for item in page.get("Contents", ()):
-                if not item["Key"].endswith("/"):  # a folder's marker, as consoles make them
-                    found.append(Entry(item["Key"][skip:], int(item["Size"])))  # noqa: PERF401
+            # A key with a slash at its end is a folder's marker, as consoles make them.
+            files = (item for item in page.get("Contents", ()) if not item["Key"].endswith("/"))
+            found += [Entry(item["Key"][skip:], int(item["Size"])) for item in files]
             if not page.get("IsTruncated"):
                 break
             after = {"ContinuationToken": page["NextContinuationToken"]}
@@ -224,35 +222,18 @@ class S3Lake:
                 return self._call("head_object", Key=key)
             except FileNotFoundError:
                 # The answer to HEAD has no text: a missing object and a missing bucket look the same.
-                self._call("head_bucket")
+                self._page(doing, self.prefix, 1)
         return None
 
-    def _create(self, request: Any, key: str, token: str, doing: str) -> bool:
-        """Carry out a conditional write, and return whether the object that is there is ours."""
-        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
-            try:
-                request()
-            except FAILURES as error:
-                code, _ = s3_code(error)
-                # Another write to this name was under way; it may yet fail, so this says nothing.
-                if code == "ConditionalRequestConflict" and attempt < _CONFLICT_ATTEMPTS:
-                    time.sleep(0.05 * 2**attempt)
-                    continue
-                return self._settle(error, code, key, token, doing)
-            return True
-        raise AssertionError("unreachable")
-
-    def _settle(self, error: BaseException, code: str, key: str, token: str, doing: str) -> bool:
-        failure = s3_lake_error(error, self.url, self._access.place, doing)
-        if code not in ("PreconditionFailed", "412") and not isinstance(failure, LakeUnavailable):
-            raise failure from error
-        try:
+    def _create(self, request: Callable[[], None], key: str, token: str, doing: str) -> bool:
+        def is_ours() -> bool | None:
             stored = self._head(key, doing)
-        except LakeError:
-            raise failure from error
-        if stored is None:
-            raise failure from error
-        return bool(stored["Metadata"].get(_WRITER) == token)
+            return None if stored is None else bool(stored["Metadata"].get(_WRITER) == token)
+
+        return write_once(request, is_ours=is_ours, explain=lambda error: self._error(error, doing))
+
+    def _error(self, error: BaseException, doing: str) -> LakeError:
+        return s3_lake_error(error, self.url, self._access.place, doing)
 
     @contextmanager
     def _errors(self, doing: str, path: str | None = None) -> Iterator[None]:
@@ -261,4 +242,4 @@ class S3Lake:
         except FAILURES as error:
             if path is not None and s3_code(error)[0] in _MISSING_KEY:
                 raise FileNotFoundError(f"{path} is not in the lake {self.url}") from error
-            raise s3_lake_error(error, self.url, self._access.place, doing) from error
+            raise self._error(error, doing) from error

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict
 DIGEST_BITS = 64
 DIGEST_MODULUS = 2**DIGEST_BITS
 NULL_FIELD = "~"
+# Floats are digested by their bits. There are many NaNs, but databases print and compare them as one.
+NAN32, NAN64 = "7fc00000", "7ff8000000000000"
 
 
 class Kind(StrEnum):
@@ -151,11 +153,11 @@ def canonical_text(column: Column) -> str:
         case Kind.INTEGER | Kind.TIME:
             return f"{name}::VARCHAR"
         case Kind.BOOLEAN:
-            return f"CASE WHEN {name} THEN 't' ELSE 'f' END"
+            return f"CASE WHEN {name} THEN 't' WHEN NOT {name} THEN 'f' END"
         case Kind.FLOAT32:
-            return f"format('{{:08x}}', {name}::BIT::UINTEGER)"
+            return f"CASE WHEN isnan({name}) THEN '{NAN32}' ELSE format('{{:08x}}', {name}::BIT::UINTEGER) END"
         case Kind.FLOAT64:
-            return f"format('{{:016x}}', {name}::BIT::UBIGINT)"
+            return f"CASE WHEN isnan({name}) THEN '{NAN64}' ELSE format('{{:016x}}', {name}::BIT::UBIGINT) END"
         case Kind.DECIMAL if column.precision == column.scale:  # DuckDB prints .5 where others print 0.5
             return rf"regexp_replace({name}::VARCHAR, '^(-?)\.', '\10.')"
         case Kind.DECIMAL:

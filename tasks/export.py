@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
         job: The job.
         window: The window to read.
         earlier: Manifests of the committed generations that share time with it.
-        run_id: Names the files, so that two runs never write the same one.
+        run_id: Recorded in the manifest.
 
     Raises:
         GateFailed: Rows failed the gate and the job says to refuse them.
@@ -177,7 +178,8 @@ class _Export:
         if not rows and not self._quarantine.rows:
             return Exported(manifest=None, quarantined=quarantined, held_by=held_by)
         generation = ledger.next_generation(window)
-        stem = f"{window.id}-g{generation:06d}-{run_id}"
+        # An attempt that failed half-way has left files; the next one must not meet their names.
+        stem = f"{window.id}-g{generation:06d}-{uuid4().hex[:12]}"
         digest = sum(file.digest for file in written) % 2**64
         files = tuple(self._store(file, stem, n) for n, file in enumerate(written))
         manifest = Manifest(

@@ -4,6 +4,7 @@ The only module that can make a `VerifiedGeneration`, and only a `VerifiedGenera
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -96,7 +97,7 @@ def check_generation(
     findings: list[Finding] = []
     with duck(settings) as connection:
         connection.execute(f"CREATE TABLE proven ({_proven_columns(manifest)})")
-        for files in _in_portions([file for file in manifest.files if file.path not in generation.removed]):
+        for files in in_portions([file for file in manifest.files if file.path not in generation.removed]):
             findings += _check_files(connection, lake, manifest, files, scratch)
         if not findings and not generation.removed:
             findings += _check_whole(connection, manifest)
@@ -105,7 +106,8 @@ def check_generation(
     return findings
 
 
-def _in_portions(files: list[DataFile]) -> list[list[DataFile]]:
+def in_portions(files: Iterable[DataFile]) -> list[list[DataFile]]:
+    """Return the files in portions that are small enough to be fetched and read at once."""
     portions: list[list[DataFile]] = []
     size = 0
     for file in files:
@@ -131,7 +133,7 @@ def _check_files(
             continue
         if path.is_relative_to(scratch):
             copies.append(path)
-        problem = _check_bytes(file, path)
+        problem = check_bytes(file, path)
         if problem:
             findings.append(problem)
         else:
@@ -145,7 +147,8 @@ def _check_files(
     return findings
 
 
-def _check_bytes(file: DataFile, path: Path) -> Finding | None:
+def check_bytes(file: DataFile, path: Path) -> Finding | None:
+    """Compare a local file's size and SHA-256 with what the manifest says; None if they are the same."""
     size = path.stat().st_size
     if size != file.size_bytes:
         return Finding(check="size", where=file.path, expected=f"{file.size_bytes} bytes", found=f"{size} bytes")

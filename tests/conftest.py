@@ -1,3 +1,25 @@
 """Registers the service fixtures: databases and stores that start when a test first asks for them."""
 
-pytest_plugins = ["service_bench", "service_fixtures"]
+import os
+
+import pytest
+
+pytest_plugins = ["service_bench", "service_fixtures", "service_prefect_server"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in CI, where nothing may be left out, why a run with skipped tests fails."""
+    if _skipped(terminalreporter):
+        terminalreporter.write_line("CI is set, and tests were skipped: this run has failed.", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in CI that skipped a test: what is not tested there is tested nowhere."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and _skipped(reporter) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _skipped(reporter: pytest.TerminalReporter) -> bool:
+    return os.environ.get("CI", "") not in ("", "0", "false") and bool(reporter.stats.get("skipped"))

@@ -4,52 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from service_disks import another_disk, mounted, without_root
 
 from blocks.local_lake import LocalLake
 from blocks.scratch import scratch_folder, sweep
 from schemas.errors import LakeError, Retry
 
 ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a small file system of memory with the given options; skips, loudly, where that is not permitted."""
-    mounted: list[Path] = []
-
-    def tmpfs(options: str) -> Path:
-        folder = tmp_path / f"mount{len(mounted)}"
-        folder.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"NOT TESTED HERE: a real {options} file system, as mount needs root: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield tmpfs
-    for folder in mounted:
-        subprocess.run(["umount", folder], check=True)
-
-
-@contextmanager
-def without_root() -> Iterator[None]:
-    """Root is denied nothing; for the length of the block we are nobody."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -61,22 +30,42 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_full_disk_is_a_clear_error_and_leaves_nothing(mount: Callable[[str], Path], tmp_path: Path) -> None:
-    disk = mount("size=1m")
-    lake = LocalLake(disk / "lake")
-    assert lake.put_if_absent("before", b"kept")
+def test_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
     local = tmp_path / "big"
     local.write_bytes(b"x" * 2 * 2**20)
-    for write in (lambda: lake.store(local, "t/big"), lambda: lake.put_if_absent("t/big", b"x" * 2 * 2**20)):
-        with pytest.raises(LakeError, match="disk is full") as caught:
-            write()
-        assert caught.value.retry is Retry.TERMINAL
-        assert caught.value.state
-        assert "df -h" in caught.value.next_step
-    assert local.exists()
-    assert [entry.path for entry in lake.list("")] == ["before"]
-    assert files_below(disk) == [disk / "lake" / "before"]
-    assert lake.put_if_absent("after", b"there is room again")
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        lake = LocalLake(disk / "lake")
+        assert lake.put_if_absent("before", b"kept")
+        for write in (lambda: lake.store(local, "t/big"), lambda: lake.put_if_absent("t/big", b"x" * 2 * 2**20)):
+            with pytest.raises(LakeError, match="disk is full") as caught:
+                write()
+            assert caught.value.retry is Retry.TERMINAL
+            assert caught.value.state
+            assert "df -h" in caught.value.next_step
+        assert local.exists()
+        assert [entry.path for entry in lake.list("")] == ["before"]
+        assert files_below(disk) == [disk / "lake" / "before"]
+        assert lake.put_if_absent("after", b"there is room again")
+
+
+def test_full_device_is_a_clear_error_and_leaves_nothing(
+    local_lake: LocalLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above where no disk can be mounted: the write goes to the kernel's own full device."""
+
+    @contextmanager
+    def full_scratch(parent: Path) -> Iterator[Path]:
+        with scratch_folder(parent) as folder:
+            (folder / "put").symlink_to("/dev/full")
+            yield folder
+
+    local_lake.put_if_absent("before", b"kept")
+    with monkeypatch.context() as patch:
+        patch.setattr("blocks.local_lake.scratch_folder", full_scratch)
+        with pytest.raises(LakeError, match="disk is full"):
+            local_lake.put_if_absent("manifest", b"x")
+    assert files_below(local_lake.folder) == [local_lake.folder / "before"]
+    assert local_lake.put_if_absent("manifest", b"x")
 
 
 def test_file_size_limit_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -100,16 +89,17 @@ def test_file_size_limit_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> 
     assert files_below(tmp_path) == [tmp_path / "lake" / "small"]
 
 
-def test_read_only_disk_is_a_clear_error_before_any_work(mount: Callable[[str], Path]) -> None:
-    lake = LocalLake(mount("ro"))
-    lake.check(write=False)
-    with pytest.raises(LakeError, match="read-only") as caught:
-        lake.check(write=True)
-    assert caught.value.next_step
-    with pytest.raises(LakeError, match="read-only"):
-        lake.put_if_absent("a", b"x")
-    with lake.scratch() as scratch:  # a lake that can only be read is still worth auditing
-        assert (scratch / "file").write_bytes(b"x")
+def test_read_only_disk_is_a_clear_error_before_any_work(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "ro") as disk:
+        lake = LocalLake(disk)
+        lake.check(write=False)
+        with pytest.raises(LakeError, match="read-only") as caught:
+            lake.check(write=True)
+        assert caught.value.next_step
+        with pytest.raises(LakeError, match="read-only"):
+            lake.put_if_absent("a", b"x")
+        with lake.scratch() as scratch:  # a lake that can only be read is still worth auditing
+            assert (scratch / "file").write_bytes(b"x")
 
 
 def test_denied_folder_is_a_clear_error_before_any_work(tmp_path: Path) -> None:
@@ -218,12 +208,13 @@ def test_lake_survives_that_its_folders_are_removed_under_it(local_lake: LocalLa
     assert local_lake.put_if_absent("t/a", b"x")
 
 
-def test_store_from_another_disk(mount: Callable[[str], Path], local_lake: LocalLake) -> None:
-    local = mount("size=1m") / "file"
-    local.write_bytes(b"from afar")
-    local_lake.store(local, "a")
+def test_store_from_another_disk(local_lake: LocalLake, tmp_path: Path) -> None:
+    with another_disk(tmp_path) as disk, tempfile.TemporaryDirectory(dir=disk) as folder:
+        local = Path(folder) / "file"
+        local.write_bytes(b"from afar")
+        local_lake.store(local, "a")
+        assert not local.exists()
     assert local_lake.read("a") == b"from afar"
-    assert not local.exists()
     assert files_below(local_lake.folder) == [local_lake.folder / "a"]
 
 
@@ -232,7 +223,7 @@ def test_every_new_folder_and_file_is_flushed(local_lake: LocalLake, monkeypatch
     fsync = os.fsync
 
     def remember(descriptor: int) -> None:
-        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", remember)

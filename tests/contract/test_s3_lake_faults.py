@@ -157,6 +157,8 @@ def test_overloaded_store_is_unavailable_and_the_file_is_kept(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
     class Overloaded(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # else it answers no `Expect: 100-continue`
+
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)

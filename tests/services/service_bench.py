@@ -1,5 +1,8 @@
 """A test bench: a real database, a project that archives one of its tables, and the steps without Prefect."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +162,15 @@ class Bench:
         with pytest.raises(RunFailed) as failure:
             self.run()
         return failure.value.report
+
+    def in_another_process(self, code: str) -> subprocess.Popen[bytes]:
+        """Start a process that runs `code` with this bench as `bench`; for runs that are to be killed."""
+        setup = (
+            "import os, signal, sys; from pathlib import Path; from service_bench import Bench; "
+            f"bench = Bench({self.url!r}, Path({str(self.folder)!r}), {self.archive!r}, {self.settings!r})\n"
+        )
+        path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        return subprocess.Popen([sys.executable, "-c", setup + code], env={**os.environ, "PYTHONPATH": path})
 
     def generations(self) -> list[Generation]:
         return self.ledger.generations()

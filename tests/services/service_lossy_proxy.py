@@ -18,6 +18,7 @@ class LossyProxy:
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.lose_answers_to = b""
@@ -47,12 +48,15 @@ class LossyProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, upward: bool, doomed: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if upward and self.losses_left and self.lose_answers_to and data.startswith(self.lose_answers_to):
-                    doomed.set()
+                if upward and self.lose_answers_to and data.startswith(self.lose_answers_to):
+                    with self._lock:
+                        if self.losses_left:
+                            self.losses_left -= 1
+                            doomed.set()
                 # "100 Continue" only invites the body; the answer proper comes after the work is done.
                 if not upward and doomed.is_set() and not data.startswith(b"HTTP/1.1 100"):
-                    self.losses_left -= 1
-                    self.lost += 1
+                    with self._lock:
+                        self.lost += 1
                     break
                 sink.sendall(data)
         for end in (source, sink):

@@ -64,7 +64,7 @@ class SeaweedFS:
         self.stop(signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
         for port in self._ports.values():
-            for socket_file in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+            for socket_file in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # wherever TMPDIR is
                 socket_file.unlink(missing_ok=True)
 
     @property

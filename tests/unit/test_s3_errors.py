@@ -12,7 +12,7 @@ def meaning(error: BaseException) -> LakeError:
 
 
 def answer(code: str, status: int) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_lost_connection_is_worth_another_try(error: Exception) -> None:
     assert isinstance(meaning(error), LakeUnavailable)
 
 
-def test_certificates_missing_keys_and_the_local_disk_are_not(tmp_path: object) -> None:
+def test_certificates_missing_keys_and_the_local_disk_are_not() -> None:
     for error, text in (
         (SSLError(endpoint_url="https://x", error="self-signed"), "certificate"),
         (NoCredentialsError(), "no usable keys"),

@@ -8,6 +8,8 @@ from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.window import Window, WindowUnit
 
 DIGEST_ALIAS = "digest"
+# The names that a purge adds hold a space, so that no table and no column in an operator's predicate is called so.
+BATCH = '"tidegate batch"'
 # Half of the transaction numbers are "older" than any given one. Well inside of it, `age` can be compared.
 FENCE_REACH = 2**31 - 100_000_000
 
@@ -113,7 +115,7 @@ def delete_equal(
     digest = digest_expression(columns, [source_value(c) for c in columns], utf8=utf8)
     return (
         f"DELETE FROM {table} USING {_batch(key, digests=True)} "
-        f'WHERE {_matches(table, key)} AND left({digest}, 16) = archived."tidegate digest" AND {predicate}'
+        f'WHERE {_matches(table, key)} AND left({digest}, 16) = {BATCH}."tidegate digest" AND {predicate}'
     )
 
 
@@ -123,13 +125,12 @@ def count_present(table: str, key: tuple[Column, ...]) -> str:
 
 
 def _batch(key: tuple[Column, ...], *, digests: bool = False) -> str:
-    # The names hold a space, so that no unquoted name in an operator's predicate can mean one of them.
     names = [f'"tidegate k{i}"' for i in range(len(key))] + (['"tidegate digest"'] if digests else [])
     arrays = [f"${i + 1}::text[]" for i in range(len(names))]
-    return f"unnest({', '.join(arrays)}) AS archived({', '.join(names)})"
+    return f"unnest({', '.join(arrays)}) AS {BATCH}({', '.join(names)})"
 
 
 def _matches(table: str, key: tuple[Column, ...]) -> str:
     return " AND ".join(
-        f'{table}.{quote_identifier(c.name)} = archived."tidegate k{i}"::{c.source_type}' for i, c in enumerate(key)
+        f'{table}.{quote_identifier(c.name)} = {BATCH}."tidegate k{i}"::{c.source_type}' for i, c in enumerate(key)
     )

@@ -99,7 +99,7 @@ def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, .
         try:
             arrays.append(_decoded(batch.column(i), column))
         except _DoesNotFit as error:
-            row = {c.name: batch.column(j)[error.row].as_py() for j, c in enumerate(columns) if c.name in key}
+            row = {c.name: _printed(batch.column(j), c, error.row) for j, c in enumerate(columns) if c.name in key}
             raise UnsupportedValue(
                 f"Column {column.name} ({column.source_type}) holds {error.value}"
                 f"{f' in the row with key {row}' if row else ''}, which {column.arrow_type} cannot.",
@@ -109,6 +109,14 @@ def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, .
     has_digest = batch.schema.names[-1] == DIGEST_ALIAS
     digests = _digests(batch.column(len(columns))) if has_digest else None
     return Batch(pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns)), digests)
+
+
+def _printed(array: pa.Array, column: Column, row: int) -> str:
+    """Return a value of a batch as read, for an error."""
+    try:
+        return str(pc.cast(_decoded(array.slice(row, 1), column), pa.string())[0].as_py())
+    except (_DoesNotFit, pa.ArrowException):
+        return str(array[row].as_py())
 
 
 class _DoesNotFit(Exception):

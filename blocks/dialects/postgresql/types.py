@@ -6,7 +6,8 @@ with an exact counterpart in Parquet natively, all others as that text. Three re
 - `numeric` comes as text, because the reader (connectorx) makes decimal(38,10) of every numeric;
 - dates and times come in the server's own binary form (`date_send` and its kin, eight bytes), because the reader
   loses `24:00:00` and fails on far dates, and because `infinity` must stay what it is;
-- `char(n)` comes through its output function (`concat`), because a cast to text drops its trailing blanks.
+- `char(n)` and the types that users made come through their output functions (`concat`), because a cast to text
+  drops trailing blanks of the first, and is whatever somebody defined it to be for the others.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ OBJECT_ADDRESSES = frozenset(
      "regprocedure", "regrole", "regtype"}
 )  # fmt: skip
 MAX_DECIMAL_DIGITS = 38
+MAX_JOINED = 98
 
 _SEND = {
     Kind.DATE: "date_send",
@@ -102,8 +104,9 @@ def value_expression(column: Column, reference: str) -> str:
             return f"{reference}::text"
         case Kind.INTEGER if column.base_type in OBJECT_ADDRESSES or column.base_type == "oid":
             return f"{reference}::oid::bigint"
-        case Kind.TEXT if column.base_type == "bpchar":
-            return f"CASE WHEN {reference} IS NOT NULL THEN concat({reference}) END"
+        case Kind.TEXT if column.base_type in {"bpchar", ""}:
+            # A composite value with a NULL in it IS NOT "not NULL"; it is distinct from NULL.
+            return f"CASE WHEN {reference} IS DISTINCT FROM NULL THEN concat({reference}) END"
         case Kind.TEXT:
             return f"{reference}::text"
         case _:
@@ -128,9 +131,9 @@ def field_expression(column: Column, value: str, *, utf8: bool) -> str:
         case Kind.BOOLEAN:
             return f"CASE WHEN {value} IS NULL THEN '{NULL_FIELD}' WHEN {value} THEN 't' ELSE 'f' END"
         case Kind.FLOAT32:
-            text = f"encode(float4send({value}), 'hex')"
+            text = f"encode(float4send({_one_nan(value)}), 'hex')"
         case Kind.FLOAT64:
-            text = f"encode(float8send({value}), 'hex')"
+            text = f"encode(float8send({_one_nan(value)}), 'hex')"
         case Kind.BINARY:
             text = f"md5({value})"
         case Kind.TEXT:
@@ -143,9 +146,19 @@ def field_expression(column: Column, value: str, *, utf8: bool) -> str:
 
 def digest_expression(columns: tuple[Column, ...], values: list[str], *, utf8: bool) -> str:
     """Return the SQL of the MD5 (32 hex digits) of a row's canonical text."""
-    fields = ", ".join(field_expression(c, v, utf8=utf8) for c, v in zip(columns, values, strict=True))
-    text = f"concat_ws(',', {fields})"
+    text = _joined([field_expression(c, v, utf8=utf8) for c, v in zip(columns, values, strict=True)])
     return f"md5({text})" if utf8 else f"md5(convert_to({text}, 'UTF8'))"
+
+
+def _one_nan(value: str) -> str:
+    return f"CASE WHEN {value} = 'NaN' THEN 'NaN' ELSE {value} END"
+
+
+def _joined(fields: list[str]) -> str:
+    """Return the SQL that joins fields by commas: a function takes no more than 100 arguments."""
+    parts = [fields[i : i + MAX_JOINED] for i in range(0, len(fields), MAX_JOINED)]
+    texts = [f"concat_ws(',', {', '.join(part)})" for part in parts]
+    return texts[0] if len(texts) == 1 else _joined(texts)
 
 
 def restore_expression(column: Column) -> str:
@@ -155,4 +168,6 @@ def restore_expression(column: Column) -> str:
         return rf"'\x' || lower(hex({name}))"
     if column.kind in {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}:
         return canonical_text(column)
+    if column.kind in {Kind.FLOAT32, Kind.FLOAT64}:  # DuckDB prints -nan
+        return f"CASE WHEN isnan({name}) THEN 'NaN' ELSE {name}::VARCHAR END"
     return f"{name}::VARCHAR"

@@ -1,0 +1,133 @@
+"""Reads picked rows out of checked files, as the CSV lines that COPY takes, with the digest of each."""
+
+import binascii
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from blocks.dialects.postgresql.restore import Total
+from blocks.dialects.postgresql.restore_target import Fit
+from blocks.dialects.postgresql.types import restore_expression
+from blocks.duck import read_files
+from blocks.lake import Lake
+from blocks.lake_paths import escape_glob
+from blocks.progress import report_progress
+from schemas.column_plan import Column, Kind, canonical_field
+from schemas.finding import Finding
+from schemas.manifest import DataFile
+from tasks.pick_versions import Picked, refusal
+from tasks.verify import check_bytes, in_portions
+
+BATCH_BYTES = 8 * 2**20
+MAX_BATCH_ROWS = 32_768
+UNPACKED = 8  # how much larger rows are as text than as compressed Parquet, roughly
+
+
+class PickedRows:
+    """Reads the rows of one picked generation; what it has read so far is in `total`.
+
+    Args:
+        reader: The DuckDB connection that picked the rows.
+        lake: The lake.
+        scratch: A local folder for copies of files, which are removed one portion after the other.
+        picked: The rows.
+    """
+
+    def __init__(self, reader: duckdb.DuckDBPyConnection, lake: Lake, scratch: Path, picked: Picked) -> None:
+        self._reader, self._lake, self._scratch, self.picked = reader, lake, scratch, picked
+        self.total = Total()
+
+    def check(self) -> None:
+        """Compare the files with the manifest, without reading a row.
+
+        Raises:
+            ProofFailed: One is missing, or has another size or checksum.
+        """
+        for files in in_portions(self.picked.files):
+            self._remove(self._fetch(files))
+
+    def lines(self, fit: Fit) -> Iterator[bytes]:
+        """Yield the rows as lines of CSV: the written columns, then the first 16 hex digits of the digest.
+
+        Memory is that of one batch, whatever the size of the window.
+
+        Raises:
+            ProofFailed: A file is not as its manifest says; nothing of it was read.
+        """
+        manifest = self.picked.generation.manifest
+        columns = {column.name: column for column in manifest.columns}
+        values = [_csv_field(columns[column.name]) for column in fit.written]
+        digest = _hex_digest(tuple(columns[column.name] for column in fit.proven))
+        row_bytes = UNPACKED * manifest.size_bytes // max(1, manifest.attestation.rows)
+        batch_rows = max(16, min(MAX_BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))
+        for files in in_portions(self.picked.files):
+            local = self._fetch(files)
+            try:
+                # The name of the digest holds a space: no column of an archive can be mistaken for it.
+                query = (
+                    f"""SELECT concat_ws(',', {", ".join(values)}, "tidegate digest") || chr(10), "tidegate digest" """
+                    f'FROM (SELECT *, {digest} AS "tidegate digest" '
+                    f"FROM {read_files([escape_glob(str(path)) for path in local])} WHERE {self.picked.predicate})"
+                )
+                self._reader.execute("SET arrow_large_buffer_size = true")
+                for batch in self._reader.sql(query).to_arrow_reader(batch_rows):
+                    self._count(batch.column(1))
+                    yield _bytes(batch.column(0))
+                    report_progress("restore", manifest.window, self.total.rows, self.picked.rows)
+            except duckdb.Error as error:
+                names = ", ".join(file.path for file in files)
+                finding = Finding(check="unreadable", where=names, expected="its columns", found=str(error))
+                raise refusal(manifest.archive, [finding]) from None
+            finally:
+                self._remove(local)
+
+    def _fetch(self, files: list[DataFile]) -> list[Path]:
+        local: list[Path] = []
+        findings: list[Finding] = []
+        for file in files:
+            try:
+                local.append(self._lake.fetch(file.path, self._scratch))
+            except FileNotFoundError:
+                findings.append(
+                    Finding(check="missing", where=file.path, expected=f"{file.rows} rows", found="no file")
+                )
+                continue
+            problem = check_bytes(file, local[-1])
+            if problem:
+                findings.append(problem)
+        if findings:
+            self._remove(local)
+            raise refusal(self.picked.generation.manifest.archive, findings)
+        return local
+
+    def _remove(self, local: list[Path]) -> None:
+        for path in local:
+            if path.is_relative_to(self._scratch):
+                path.unlink(missing_ok=True)
+
+    def _count(self, digests: pa.Array) -> None:
+        halves = np.frombuffer(binascii.unhexlify(_bytes(digests)), dtype=">u8").astype("u8")
+        self.total += Total(len(halves), int(halves.sum(dtype="u8")))
+
+
+def _csv_field(column: Column) -> str:
+    """Return DuckDB SQL for a value in CSV: NULL is nothing at all, and text stands in quotes, the empty one too."""
+    text = restore_expression(column)
+    if column.kind is Kind.TEXT:
+        text = f"""'"' || replace({text}, '"', '""') || '"'"""
+    return f"coalesce({text}, '')"
+
+
+def _hex_digest(columns: tuple[Column, ...]) -> str:
+    return f"left(md5(concat_ws(',', {', '.join(canonical_field(column) for column in columns)})), 16)"
+
+
+def _bytes(texts: pa.Array) -> bytes:
+    """Return the texts of an array without NULLs one after the other: they lie in memory that way."""
+    _, offsets_buffer, data = texts.buffers()
+    offsets = np.frombuffer(offsets_buffer, dtype="i8" if pa.types.is_large_string(texts.type) else "i4")
+    first, last = int(offsets[texts.offset]), int(offsets[texts.offset + len(texts)])
+    return bytes(memoryview(data)[first:last]) if last > first else b""
