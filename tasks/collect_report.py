@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from schemas.errors import Interrupted, TidegateError
+from schemas.exported import Exported
 from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
 from schemas.purge_outcome import PurgeOutcome
 from schemas.report import RunFailed, RunReport, WindowReport, WindowState
-from tasks.export import Exported
 
 
 class Export(Protocol):

@@ -10,7 +10,6 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from blocks.dialects.postgresql.snapshot import HeldSnapshot, held_snapshot
 from blocks.dialects.postgresql.statements import count_rows, export_rows, in_window
@@ -24,34 +23,13 @@ from blocks.progress import report_progress
 from blocks.quarantine import Quarantine
 from blocks.source_url import source_url
 from schemas.errors import GateFailed, ProofFailed
+from schemas.exported import Exported
 from schemas.job import Job
 from schemas.manifest import Attestation, DataFile, Manifest, as_hex
 from schemas.partition import partition_path
 from schemas.window import Window
 from tasks.known_rows import KnownRows, known_rows
 from tasks.plan import fence_predicate
-
-
-class Exported(BaseModel):
-    """What an export committed.
-
-    Attributes:
-        manifest: Path of the new generation's manifest, or None if there was nothing new to commit.
-        rows: Rows in it.
-        quarantined: Rows that the gate kept out, now or before.
-        size_bytes: Of its files.
-        held_by: Manifests of earlier generations that hold rows which the source still (or again) holds.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    manifest: str | None
-    generation: int = 0
-    rows: int = 0
-    quarantined: int = 0
-    size_bytes: int = 0
-    held_by: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: str) -> Exported:

@@ -22,6 +22,7 @@ from schemas.errors import ProofFailed
 from schemas.finding import Finding
 from schemas.job import Job
 from schemas.manifest import DataFile, Manifest, as_hex
+from tasks.name_differences import name_differences
 
 _SEAL = object()
 MANY_BYTES = 1024**3  # of files that are fetched and re-read at once
@@ -71,9 +72,15 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
     keys = scratch / f"keys-{uuid4().hex}.parquet"
     findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
+        differing: tuple[str, ...] = ()
+        if all(finding.check in {"digest", "rows"} for finding in findings):
+            differing = name_differences(job, lake, generation, scratch)
+        told = [f"  {finding}" for finding in findings]
+        if differing:
+            told.append(f"  For example the rows with key (and the columns that differ): {'; '.join(differing)}")
         raise ProofFailed(
             f"Window {manifest.window}, generation {manifest.generation}: the lake does not hold what the source "
-            "attested.\n" + "\n".join(f"  {finding}" for finding in findings),
+            "attested.\n" + "\n".join(told),
             state="No row was deleted on account of this generation; all its rows that were in the source are there.",
             next_step=f"tidegate verify {manifest.archive} shows what else is concerned. To archive the window again, "
             f"move the manifest {manifest.path} out of the lake and run: tidegate archive {manifest.archive}",
@@ -163,19 +170,20 @@ def _check_content(
     connection: duckdb.DuckDBPyConnection, manifest: Manifest, local: dict[str, DataFile]
 ) -> list[Finding]:
     """Read the values back, and compare what they say with what the source said, file by file."""
-    keys = [column.quoted for column in _key_columns(manifest)]
-    values = ", ".join([*keys, f"{row_digest(manifest.columns)} AS digest", "file_index"])
+    keys = [f"{column.quoted} AS k{i}" for i, column in enumerate(_key_columns(manifest))]
+    files, number = _numbered_files(manifest, list(local))
+    values = ", ".join([*keys, f"{row_digest(manifest.columns)} AS digest", f"{number} AS file"])
     try:
         connection.execute("DROP TABLE IF EXISTS portion")
-        connection.execute(f"CREATE TEMP TABLE portion AS SELECT {values} FROM {read_files(list(local))}")
-        connection.execute("INSERT INTO proven SELECT * EXCLUDE (file_index) FROM portion")
+        connection.execute(f"CREATE TEMP TABLE portion AS SELECT {values} FROM {files}")
+        connection.execute("INSERT INTO proven SELECT * EXCLUDE (file) FROM portion")
     except duckdb.Error as error:
         where = ", ".join(file.path for file in local.values())
         return [Finding(check="unreadable", where=where, expected="the columns of its manifest", found=str(error))]
     found = {
         number: (rows, as_hex(int(digest)))
         for number, rows, digest in connection.execute(
-            f"SELECT file_index, count(*), sum(digest) % {DIGEST_MODULUS} FROM portion GROUP BY 1"
+            f"SELECT file, count(*), sum(digest) % {DIGEST_MODULUS} FROM portion GROUP BY 1"
         ).fetchall()
     }
     findings = []
@@ -186,6 +194,16 @@ def _check_content(
         elif file.digest is not None and digest != file.digest:
             findings.append(Finding(check="digest", where=file.path, expected=file.digest, found=digest))
     return findings
+
+
+def _numbered_files(manifest: Manifest, paths: list[str]) -> tuple[str, str]:
+    """Return SQL for reading the files, and for the place of a row's file among them."""
+    files = read_files(paths)
+    if all(column.name.lower() != "file_index" for column in manifest.columns):
+        return files, "file_index"
+    # A column of that name hides the one of DuckDB.
+    places = ", ".join(text_literal(path) for path in paths)
+    return f"{files[:-1]}, filename = 'tidegate file')", f'list_position([{places}], "tidegate file") - 1'
 
 
 def _check_whole(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[Finding]:
@@ -203,10 +221,11 @@ def _check_whole(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> l
                 check="digest", where=manifest.path, expected=f"digest {attested.digest}", found=as_hex(int(digest))
             )
         )
-    names = ", ".join(column.quoted for column in _key_columns(manifest))
+    names = [f"k{i}" for i in range(len(manifest.key))]
     if names:
+        printed = ", ".join(f"{name}::VARCHAR" for name in names)  # Python has no 44 BC
         twice = connection.execute(
-            f"SELECT {names} FROM proven GROUP BY ALL HAVING count(*) > 1 LIMIT {EXAMPLES}"
+            f"SELECT {printed} FROM proven GROUP BY {', '.join(names)} HAVING count(*) > 1 LIMIT {EXAMPLES}"
         ).fetchall()
         if twice:
             keys = tuple(str(values[0] if len(values) == 1 else values) for values in twice)
@@ -217,9 +236,9 @@ def _check_whole(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> l
 
 
 def _write_keys(connection: duckdb.DuckDBPyConnection, manifest: Manifest, keys: Path) -> None:
-    columns = _key_columns(manifest)
-    texts = [f"{restore_expression(column)} AS k{i}" for i, column in enumerate(columns)]
-    order = ", ".join(column.quoted for column in columns) or "digest"
+    columns = [column.model_copy(update={"name": f"k{i}"}) for i, column in enumerate(_key_columns(manifest))]
+    texts = [f"{restore_expression(column)} AS {column.name}" for column in columns]
+    order = ", ".join(f"proven.{column.name}" for column in columns) or "digest"
     connection.execute(
         f"COPY (SELECT {', '.join([*texts, 'digest'])} FROM proven ORDER BY {order}) "
         f"TO {text_literal(str(keys))} (FORMAT parquet, COMPRESSION zstd)"
@@ -227,7 +246,7 @@ def _write_keys(connection: duckdb.DuckDBPyConnection, manifest: Manifest, keys:
 
 
 def _proven_columns(manifest: Manifest) -> str:
-    columns = [f"{column.quoted} {duckdb_type(column)}" for column in _key_columns(manifest)]
+    columns = [f"k{i} {duckdb_type(column)}" for i, column in enumerate(_key_columns(manifest))]
     return ", ".join([*columns, "digest UBIGINT"])
 
 

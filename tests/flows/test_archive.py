@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 from service_bench import Bench
 
@@ -290,6 +291,28 @@ def test_nothing_is_deleted_when_the_lake_lost_what_was_committed(bench: Bench, 
     assert report.exit_code == 3
     assert bench.count() == 50
     assert "tidegate verify orders" in str(report.windows[0].error)
+
+
+def test_a_value_that_was_stored_wrong_is_named_by_key_and_column(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a faulty reader would do: every checksum is right, and one value is not."""
+    bench.fill_orders(50)
+    real = export_module.stream
+
+    def faulty(*arguments: object, **options: object) -> object:
+        for batch in real(*arguments, **options):  # type: ignore[arg-type]
+            place = batch.rows.schema.get_field_index("note")
+            notes = ["wrong" if note == "note 9" else note for note in batch.rows.column(place).to_pylist()]
+            rows = batch.rows.set_column(place, "note", pa.array(notes, pa.string()))
+            yield type(batch)(rows, batch.digests)
+
+    monkeypatch.setattr(export_module, "stream", faulty)
+    bench.sql("UPDATE orders SET note = 'changed since' WHERE id = 8")
+    report = bench.failed_run()
+    assert report.exit_code == 3
+    assert "9 (note)" in str(report.windows[0].error) and "8 (note)" not in str(report.windows[0].error)
+    assert bench.count() == 50
 
 
 @pytest.fixture

@@ -39,6 +39,15 @@ def numbers(precision: int, scale: int) -> Literals:
     return st.integers(1 - 10**precision, 10**precision - 1).map(lambda number: scaled(number, scale))
 
 
+def long_numbers(precision: int, scale: int) -> Literals:
+    """Values of a numeric so wide that random digits in all of its places would be too much to draw."""
+    return st.builds(
+        lambda number, shift: scaled(number * 10**shift, scale),
+        st.integers(-(10**40), 10**40),
+        st.integers(0, precision - 41),
+    )
+
+
 def scaled(number: int, scale: int) -> str:
     """Return number / 10^scale without rounding, whatever the size."""
     if scale <= 0:

@@ -19,6 +19,7 @@ from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.open_lake import open_lake
 from schemas.errors import TidegateError
+from schemas.exported import Exported
 from schemas.job import Job
 from schemas.manifest import Receipt
 from schemas.plan import Plan, PlannedWindow
@@ -26,7 +27,7 @@ from schemas.project import Project
 from schemas.purge_outcome import PurgeOutcome
 from schemas.report import RunFailed, RunReport
 from tasks.collect_report import collect_report
-from tasks.export import Exported, export_window
+from tasks.export import export_window
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
 from tasks.purge import purge
