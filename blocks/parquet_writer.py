@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from blocks.parquet_encoding import encoding_options
 from schemas.column_plan import DIGEST_MODULUS, Column, Kind, arrow_schema
 from schemas.partition import DERIVED_KEYS
 
@@ -86,6 +88,7 @@ class DatasetWriter:
         self._max_rows = max_rows
         self._open: dict[tuple[str | None, ...], _OpenFile] = {}
         self._done: list[WrittenFile] = []
+        self._derived_only = all(key in DERIVED_KEYS and key not in self._schema.names for key in partition_by)
 
     def write(self, rows: pa.RecordBatch, digests: NDArray[np.uint64] | None) -> None:
         """Add rows, with their digests if there are any."""
@@ -122,14 +125,33 @@ class DatasetWriter:
         if not self._partition_by or not rows.num_rows:
             yield {}, rows, digests
             return
-        keys = pl.DataFrame({key: pl.Series(self._key(rows, key)) for key in self._partition_by})
-        groups = keys.with_row_index("row index").group_by(self._partition_by, maintain_order=True).agg("row index")
-        if groups.height == 1:
-            yield groups.drop("row index").row(0, named=True), rows, digests
-            return
-        for values in groups.iter_rows(named=True):
-            index = np.asarray(values.pop("row index"))
-            yield values, rows.take(pa.array(index)), None if digests is None else digests[index]
+        # By number: Polars takes some names of columns for patterns.
+        keys = pl.DataFrame({str(i): pl.Series(self._key(rows, key)) for i, key in enumerate(self._partition_by)})
+        groups = keys.with_row_index("row").group_by(keys.columns, maintain_order=True).agg("row")
+        for values, places in zip(groups.drop("row").iter_rows(), groups["row"], strict=True):
+            partition = dict(zip(self._partition_by, values, strict=True))
+            if groups.height == 1:
+                yield partition, rows, digests
+                return
+            index = places.to_numpy()
+            yield partition, rows.take(pa.array(index)), None if digests is None else digests[index]
+
+    def _whole(self, rows: pa.RecordBatch) -> Partition | None:
+        """Return the partition of all rows if only derived keys divide them and the first and last row share it."""
+        if not self._derived_only:
+            return None
+        bounds = pc.min_max(rows.column(self._time.name)).as_py()
+        first, last = (self._local_parts(bounds[end]) for end in ("min", "max"))
+        finest = max(list(DERIVED_KEYS).index(key) for key in self._partition_by)
+        if first[: finest + 1] != last[: finest + 1]:
+            return None
+        named = dict(zip(DERIVED_KEYS, first, strict=True))
+        return {key: f"{named[key]:04d}" if key == "year" else f"{named[key]:02d}" for key in self._partition_by}
+
+    def _local_parts(self, moment: date | datetime) -> tuple[int, int, int, int]:
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            moment = moment.astimezone(self._zone)
+        return moment.year, moment.month, moment.day, moment.hour if isinstance(moment, datetime) else 0
 
     def _key(self, rows: pa.RecordBatch, key: str) -> pa.Array:
         """Return a partition key of every row as text."""
@@ -155,10 +177,11 @@ class DatasetWriter:
         """Write what waits as one row group."""
         if not file.waiting_rows:
             return
+        rows = pa.Table.from_batches(file.waiting, self._schema)
         if file.writer is None:
             file.sink = pa.OSFile(str(file.local), "wb")
-            file.writer = pq.ParquetWriter(file.sink, self._schema, compression="zstd")
-        file.writer.write_table(pa.Table.from_batches(file.waiting, self._schema), row_group_size=ROW_GROUP_ROWS * 2)
+            file.writer = pq.ParquetWriter(file.sink, self._schema, **encoding_options(rows))
+        file.writer.write_table(rows, row_group_size=ROW_GROUP_ROWS * 2)
         file.rows += file.waiting_rows
         file.waiting, file.waiting_rows, file.waiting_bytes = [], 0, 0
 

@@ -2,9 +2,11 @@
 
 import psycopg
 
+from blocks.dialects.postgresql.operators_sql import check_expression
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.types import TypeInfo, plan_column
 from schemas.column_plan import Column
+from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
 from schemas.table import Table
 
@@ -37,7 +39,9 @@ HAVING bool_and(k.attnum > 0)
 """
 
 _TABLE = """
-SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'DELETE'),
+SELECT c.oid, c.relkind,
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'DELETE'),
        (c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)),
        current_setting('server_encoding')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -54,8 +58,9 @@ _SIMILAR = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname NOT LIKE 'pg\\_toast%' AND has_schema_privilege(n.oid, 'USAGE')
-ORDER BY (lower(c.relname) = lower($1)) DESC, (n.nspname = $2) DESC, 1 LIMIT 10
+ORDER BY (lower(c.relname) = lower($1)) DESC, (n.nspname = $2) DESC, 1 LIMIT 10000
 """
+_SHOWN_TABLES = 10
 
 
 def describe(connection: Connection, schema_name: str, name: str) -> Table:
@@ -66,10 +71,13 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
     """
     found = connection.execute(_TABLE, [schema_name, name]).fetchone()
     if found is None:
-        known = ", ".join(row[0] for row in connection.execute(_SIMILAR, [name, schema_name]))
+        known = [row[0] for row in connection.execute(_SIMILAR, [name, schema_name])]
+        shown = ", ".join(known[:_SHOWN_TABLES]) or "none that this role may see"
         raise ConfigError(
-            f"There is no table {schema_name}.{name} in this database.",
-            next_step=f"Check `table` in archives.yaml. Tables here: {known or 'none that this role may see'}.",
+            f"There is no table {schema_name}.{name} in this database"
+            f"{did_you_mean(f'{schema_name}.{name}', known) or '.'}",
+            next_step="Check `table` in archives.yaml (names are taken to the letter, capitals too). "
+            f"Tables here: {shown}{', …' if len(known) > _SHOWN_TABLES else '.'}",
         )
     oid, kind, may_select, may_delete, inherited, encoding = found
     if kind not in {"r", "p"}:
@@ -120,10 +128,12 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
     """Return how the value of an operator's expression over the table's columns is stored.
 
     Raises:
-        ConfigError: The expression is no valid SQL over this table.
+        ConfigError: The text is not one expression over a row of this table.
     """
     try:
-        result = connection.execute(statement(f"SELECT (\n{expression}\n) FROM {table.quoted} LIMIT 0")).pgresult
+        check_expression(connection, table.quoted, expression)
+        query = statement(f"SELECT (\n{expression}\n) FROM {table.quoted} LIMIT 0")
+        result = connection.execute(query, prepare=True).pgresult
     except psycopg.Error as error:
         raise ConfigError(
             f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression in archives.yaml."
@@ -138,3 +148,26 @@ def average_row_bytes(connection: Connection, table: Table) -> int:
     """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
     sample = f"SELECT avg(octet_length(row::text)) FROM (SELECT * FROM {table.quoted} LIMIT 300) AS row"
     return int((connection.execute(statement(sample)).fetchone() or (0,))[0] or 0)
+
+
+def hides_rows(connection: Connection, table: Table) -> bool:
+    """Return whether row-level security keeps rows of the table from this session's role."""
+    return connection.execute("SELECT row_security_active($1::regclass)", [table.quoted]).fetchone() == (True,)
+
+
+def delete_rules(connection: Connection, table: Table) -> list[str]:
+    """Return the names of the rules that rewrite a DELETE of the table into something else."""
+    rules = connection.execute(
+        "SELECT rulename FROM pg_rewrite WHERE ev_class = $1::regclass AND ev_type = '4' ORDER BY 1", [table.quoted]
+    )
+    return [row[0] for row in rules]
+
+
+def delete_triggers(connection: Connection, table: Table) -> list[str]:
+    """Return the names of the triggers that may keep a row from being deleted (BEFORE DELETE, for each row)."""
+    triggers = connection.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled <> 'D' AND tgtype & 11 = 11 "
+        "ORDER BY 1",
+        [table.quoted],
+    )
+    return [row[0] for row in triggers]

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from blocks.dialects.postgresql.session import literal
-from blocks.dialects.postgresql.types import digest_expression, read_expression, value_expression
+from blocks.dialects.postgresql.types import digest_expression, key_type, read_expression, value_expression
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.window import Window, WindowUnit
 
@@ -119,9 +119,22 @@ def delete_equal(
     )
 
 
-def count_present(table: str, key: tuple[Column, ...]) -> str:
-    """Return the query for how many keys of a batch the table still holds, in whatever version."""
-    return f"SELECT count(*) FROM {table}, {_batch(key)} WHERE {_matches(table, key)}"
+def count_left(
+    table: str, key: tuple[Column, ...], columns: tuple[Column, ...], predicate: str, *, utf8: bool
+) -> str:
+    """Return the query for (keys of a batch that the table still holds, those of them that had to be deleted).
+
+    To be asked in the transaction of the DELETEs. What had to be deleted is a row with the archived content, and a
+    row that this very transaction has written, which only deletes: both are the work of a trigger of the table.
+    The last parameter is the array of digests, as for `delete_equal`.
+    """
+    digest = digest_expression(columns, [source_value(c) for c in columns], utf8=utf8)
+    equal = f'left({digest}, 16) = {BATCH}."tidegate digest" AND {predicate}'
+    ours = f"{table}.xmin = pg_current_xact_id_if_assigned()::xid"
+    return (
+        f"SELECT count(*), count(*) FILTER (WHERE {equal} OR {ours}) "
+        f"FROM {table}, {_batch(key, digests=True)} WHERE {_matches(table, key)}"
+    )
 
 
 def _batch(key: tuple[Column, ...], *, digests: bool = False) -> str:
@@ -132,5 +145,5 @@ def _batch(key: tuple[Column, ...], *, digests: bool = False) -> str:
 
 def _matches(table: str, key: tuple[Column, ...]) -> str:
     return " AND ".join(
-        f'{table}.{quote_identifier(c.name)} = {BATCH}."tidegate k{i}"::{c.source_type}' for i, c in enumerate(key)
+        f'{table}.{quote_identifier(c.name)} = {BATCH}."tidegate k{i}"::{key_type(c)}' for i, c in enumerate(key)
     )

@@ -150,6 +150,12 @@ def digest_expression(columns: tuple[Column, ...], values: list[str], *, utf8: b
     return f"md5({text})" if utf8 else f"md5(convert_to({text}, 'UTF8'))"
 
 
+def key_type(column: Column) -> str:
+    """Return the type that a key's text (`restore_expression`) is cast to, to be compared with the column."""
+    # The cast of text to a regclass looks for a table of that name, also when the text is a number.
+    return "oid" if column.base_type in OBJECT_ADDRESSES else column.source_type
+
+
 def _one_nan(value: str) -> str:
     return f"CASE WHEN {value} = 'NaN' THEN 'NaN' ELSE {value} END"
 
@@ -168,6 +174,6 @@ def restore_expression(column: Column) -> str:
         return rf"'\x' || lower(hex({name}))"
     if column.kind in {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}:
         return canonical_text(column)
-    if column.kind in {Kind.FLOAT32, Kind.FLOAT64}:  # DuckDB prints -nan
-        return f"CASE WHEN isnan({name}) THEN 'NaN' ELSE {name}::VARCHAR END"
+    if column.kind in {Kind.FLOAT32, Kind.FLOAT64}:
+        return f"replace({name}::VARCHAR, '-nan', 'nan')"
     return f"{name}::VARCHAR"
