@@ -37,7 +37,7 @@ CREATE TABLE {name} (
 """
 FILL = """
 INSERT INTO {name}
-SELECT g, '{start}'::timestamptz + g * ('{end}'::timestamptz - '{start}'::timestamptz) / ({rows} + 1),
+SELECT g, '{start}'::timestamptz + g * (('{end}'::timestamptz - '{start}'::timestamptz) / ({rows} + 1.0)),
        g % 50, (g::bigint * 7919 % 10000000) / 1e4, CASE WHEN g % 11 <> 0 THEN (g % 10) / 1e2 END,
        'order ' || g || ' of customer ' || g * 31 % 9973, jsonb_build_object('n', g, 'tags', array['a', g % 7 || '']),
        md5(g::text)::uuid

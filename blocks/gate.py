@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, GateFailed
 
+_NAME_ONE = "Name a Pandera model as module:Attribute, such as schemas.flights:Flights."
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -46,13 +48,12 @@ def load_gate(name: str) -> Gate:
     try:
         module = importlib.import_module(module_name)
         model = getattr(module, attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module does when it is imported
         raise ConfigError(
-            f"gate: {name!r} cannot be imported: {error}.",
-            next_step="Name a Pandera model as module:Attribute, such as schemas.flights:Flights.",
+            f"gate: {name!r} cannot be imported: {type(error).__name__}: {error}.", next_step=_NAME_ONE
         ) from error
     if not hasattr(model, "validate"):
-        raise ConfigError(f"gate: {name!r} is not a Pandera model (it has no `validate`).")
+        raise ConfigError(f"gate: {name!r} is not a Pandera model (it has no `validate`).", next_step=_NAME_ONE)
     try:
         definition = inspect.getsource(module)
     except OSError:

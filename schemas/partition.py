@@ -32,7 +32,9 @@ def check_partition_keys(partition_by: tuple[str, ...], columns: tuple[Column, .
                 next_step=f"Leave {key!r} out of partition_by, or exclude the column (columns.exclude).",
             )
         if key == "hour" and time.kind is Kind.DATE:
-            raise ConfigError(f"partition_by: {time.name} is a date and has no hour.")
+            raise ConfigError(
+                f"partition_by: {time.name} is a date and has no hour.", next_step="Take 'hour' out of partition_by."
+            )
         if key not in DERIVED_KEYS and column is None:
             raise ConfigError(
                 f"partition_by: there is no column {key!r}.",
@@ -42,7 +44,8 @@ def check_partition_keys(partition_by: tuple[str, ...], columns: tuple[Column, .
             allowed = "text, integers, booleans and dates"
             hint = f"; for the time column use {', '.join(DERIVED_KEYS)}" if column.kind in TIME_KINDS else ""
             raise ConfigError(
-                f"partition_by: {key!r} ({column.source_type}) cannot name a folder; only {allowed} can{hint}."
+                f"partition_by: {key!r} ({column.source_type}) cannot name a folder; only {allowed} can{hint}.",
+                next_step=f"Take {key!r} out of partition_by.",
             )
 
 

@@ -1,6 +1,7 @@
 """What to put back from the lake, and what came of it."""
 
 import csv
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
@@ -21,7 +22,8 @@ class RestoreRequest(BaseModel):
     Attributes:
         from_: Rows whose time is at or after this moment; a moment without a time zone is in the configured one.
         to: Rows whose time is before this moment.
-        keys: Rows with these keys, as people write them: see `key_values`.
+        wanted_keys: Rows with these keys, as people write them: see `key_values`. (Not `keys`: whoever makes a dict
+            of a model, as Prefect does with parameters, would call it.)
         into: The table that receives them; the archive's own if None.
         on_conflict: What to do if the table holds a row with the same key: refuse all, or skip that row.
     """
@@ -30,24 +32,28 @@ class RestoreRequest(BaseModel):
 
     from_: Moment | None = None
     to: Moment | None = None
-    keys: tuple[str, ...] | None = None
+    wanted_keys: tuple[str, ...] | None = None
     into: TableField | None = None
     on_conflict: OnConflict = "refuse"
 
     @classmethod
-    def of(cls, **values: Any) -> Self:
+    def of(cls, *, keys: Sequence[str] | None = None, **values: Any) -> Self:
         """Return a request made of an operator's options.
+
+        Args:
+            keys: The keys that are wanted.
+            values: The other attributes.
 
         Raises:
             ConfigError: A value cannot be read, they contradict each other, or they name no rows at all.
         """
         try:
-            request = cls.model_validate(values)
+            request = cls.model_validate({"wanted_keys": keys, **values})
         except ValidationError as error:
             lines = problems_of(error, cls, {}, "restore")
             raise config_error("These options do not fit", lines, next_step="Correct them and run it again.") from None
         since, until = request.from_, request.to
-        if since is None and until is None and not request.keys:
+        if since is None and until is None and not request.wanted_keys:
             raise ConfigError(
                 "Nothing says which rows to restore.",
                 state=UNTOUCHED,

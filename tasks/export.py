@@ -17,6 +17,7 @@ from blocks.dialects.postgresql.stream import Batch, stream
 from blocks.gate import Gate, apply_gate, load_gate
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
+from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
 from blocks.parquet_writer import DatasetWriter, WrittenFile
 from blocks.progress import report_progress
@@ -48,6 +49,7 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
         GateFailed: Rows failed the gate and the job says to refuse them.
         UnsupportedValue: A value cannot be kept exactly.
         ProofFailed: The rows that were read are not the rows that the source counts.
+        LakeError: There is no room for its files, or they may not be written.
         SourceUnavailable, LakeUnavailable: Trying again can help.
     """
     started = time.monotonic()
@@ -55,7 +57,11 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
     ledger = Ledger(lake, job.dataset)
     generations = [ledger.generation(path) for path in earlier]
     url = source_url(job.config_dir, job.archive.source)
-    with held_snapshot(url) as snapshot, lake.scratch() as scratch:
+    with (
+        machine_errors(f"Window {window} cannot be exported", "Nothing of this window was committed or deleted."),
+        held_snapshot(url) as snapshot,
+        lake.scratch() as scratch,
+    ):
         export = _Export(job, window, lake, generations, scratch, snapshot)
         for batch in export.read():
             export.take(batch)

@@ -5,8 +5,8 @@ row's time was changed) or outside of the range that was asked for. A table with
 archived rows in the range come back.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -18,8 +18,9 @@ from schemas.column_plan import duckdb_type
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
 from schemas.manifest import DataFile
-from schemas.restore import UNTOUCHED, RestoreRequest
+from schemas.restore import RestoreRequest
 from tasks.archived_keys import FILE, GENERATION, ArchivedKeys
+from tasks.checked_files import discard, fetch_checked, refusal
 
 WantedKeys = list[list[str] | None] | None
 
@@ -63,6 +64,7 @@ def pick_versions(
     request: RestoreRequest,
     zone: ZoneInfo,
     wanted: WantedKeys,
+    scratch: Path,
 ) -> Selection:
     """Return the rows to restore; which they are stays in tables of the connection.
 
@@ -74,36 +76,37 @@ def pick_versions(
         zone: What a moment without a time zone means.
         wanted: Canonical texts of the keys that are wanted, or None for all rows in the range; a None among them
             is a key that no row can have.
+        scratch: A local folder for copies of files.
 
     Raises:
         ProofFailed: A file that has to be looked at is missing, has another size or cannot be read.
     """
+    keys = ArchivedKeys(connection, lake, generations, request, zone)
+    candidates = keys.candidates()
+    later = list(range(min(candidates), len(generations))) if candidates and keys.columns else []
+    consulted = [generations[n] for n in sorted({*candidates, *later})]
+    _refuse_absent(lake, consulted)
     try:
-        keys = ArchivedKeys(connection, lake, generations, request, zone)
-        candidates = keys.candidates()
-        later = list(range(min(candidates), len(generations))) if candidates and keys.columns else []
-        _refuse_absent(lake, [generations[n] for n in sorted({*candidates, *later})])
         _want(connection, keys, wanted or [])
         _select(connection, keys, candidates, by_key=wanted is not None)
         _leave_superseded(connection, keys, later)
         return _selection(connection, keys, generations, candidates, wanted)
     except duckdb.Error as error:
-        raise ProofFailed(
-            f"The lake could not be searched for the newest version of each row: {error}",
-            state=UNTOUCHED,
-            next_step=f"tidegate verify {generations[-1].manifest.archive} shows which files are damaged.",
-        ) from None
+        raise _unreadable(lake, consulted, scratch, error) from None
 
 
-def refusal(archive: str, findings: Iterable[Finding]) -> ProofFailed:
-    """Return the error for files that are not as their manifest says."""
-    lines = "\n".join(f"  {finding}" for finding in findings)
-    return ProofFailed(
-        f"The lake does not hold what its manifests say:\n{lines}",
-        state=UNTOUCHED,
-        next_step=f"Restore the files from a backup or an older object version; tidegate verify {archive} shows what "
-        "else is concerned. Rows of other windows can be restored meanwhile.",
+def _unreadable(lake: Lake, generations: list[Generation], scratch: Path, error: duckdb.Error) -> ProofFailed:
+    """Return the error for a search that failed: by the first file that is damaged, as DuckDB may not name it."""
+    finding = Finding(
+        check="unreadable", where=generations[-1].manifest.dataset, expected="the keys of rows", found=str(error)
     )
+    for file in (f for g in generations for f in g.manifest.files if f.path not in g.removed):
+        result = fetch_checked(lake, file, scratch)
+        if isinstance(result, Finding):
+            finding = result
+            break
+        discard([result], scratch)
+    return refusal(generations[-1].manifest.archive, [finding])
 
 
 def _refuse_absent(lake: Lake, generations: list[Generation]) -> None:

@@ -18,11 +18,13 @@ from prefect.futures import PrefectFuture
 from prefect.tasks import Task, exponential_backoff
 
 from schemas.errors import is_transient
+from tasks.audit import audit
 from tasks.export import export_window
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
 from tasks.purge import purge
 from tasks.remove_orphans import remove_orphans
+from tasks.restore import restore_rows
 from tasks.verify import prove
 
 P = ParamSpec("P")
@@ -63,6 +65,10 @@ prove_task = task(name="verify", task_run_name="verify-{manifest_path}", cache_p
 purge_task = task(name="purge", task_run_name="purge-{verified.manifest.window.id}", cache_policy=NO_CACHE, **RETRYING)(
     purge
 )
+restore_task = task(name="restore", task_run_name="restore-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
+    restore_rows
+)
+audit_task = task(name="audit", cache_policy=NO_CACHE, **RETRYING)(audit)
 orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)
 
 

@@ -1,9 +1,11 @@
-"""Shows a run's report where people look: in the log, and as a table artifact in the Prefect UI."""
+"""Shows a run's report where people look: in the log, and as an artifact in the Prefect UI."""
 
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from blocks.run_log import log_event
+from schemas.audit import AuditFailed, AuditReport
 from schemas.report import RunReport
+from schemas.restore import RestoreReport
 
 
 def publish_report(report: RunReport) -> RunReport:
@@ -14,4 +16,30 @@ def publish_report(report: RunReport) -> RunReport:
         create_table_artifact(
             table=rows, key=f"archive-{report.archive.replace('_', '-')}", description=f"Windows of {report.archive}"
         )
+    return report
+
+
+def publish_restore(report: RestoreReport) -> RestoreReport:
+    """Draw what a restore did as an artifact of the flow run, with its hint, and return the report."""
+    lines = [
+        f"- {name}: {value}" for name, value in report.as_json().items() if name != "hint" and value not in ([], "")
+    ]
+    create_markdown_artifact(
+        markdown="\n".join([f"# {report.archive} restored into {report.table}", "", *lines, "", report.hint]),
+        key=f"restore-{report.archive.replace('_', '-')}",
+        description=f"{report.rows} rows restored into {report.table}",
+    )
+    return report
+
+
+def publish_audit(report: AuditReport) -> AuditReport:
+    """Draw all findings as an artifact of the flow run, and return the report.
+
+    Raises:
+        AuditFailed: There are findings; a flow run that found damage must not look like one that did not.
+    """
+    rows = [finding.model_dump(mode="json") for finding in report.findings] or [report.totals]
+    create_table_artifact(table=rows, key="audit-lake", description=f"Audit of {report.lake}")
+    if report.findings:
+        raise AuditFailed(report)
     return report

@@ -14,11 +14,11 @@ from uuid import uuid4
 import psycopg
 import pyarrow.parquet as pq
 
-from blocks.dialects.postgresql.catalog import describe
+from blocks.dialects.postgresql.catalog import delete_triggers, describe
 from blocks.dialects.postgresql.lock import archiver_lock
 from blocks.dialects.postgresql.session import Connection, statement, translate
 from blocks.dialects.postgresql.snapshot import fence_holds
-from blocks.dialects.postgresql.statements import count_present, delete_equal, delete_unchanged, in_window
+from blocks.dialects.postgresql.statements import count_left, delete_equal, delete_unchanged, in_window
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
 from blocks.progress import report_progress
@@ -27,7 +27,7 @@ from blocks.source_url import source_url
 from blocks.stop import StopRequest, stop_request
 from schemas.column_plan import Column
 from schemas.config import PurgeOptions
-from schemas.errors import Interrupted, ProofFailed
+from schemas.errors import Interrupted, ProofFailed, SourceError, TidegateError, is_transient
 from schemas.job import Job
 from schemas.manifest import Attempt, Manifest, Receipt
 from tasks.verify import VerifiedGeneration
@@ -76,6 +76,7 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
         ProofFailed: The table's columns are no longer those that were archived; nothing was deleted.
         Interrupted: Somebody asked to stop; what was deleted is recorded, and a re-run goes on.
         SourceUnavailable: The connection was lost, or a batch met somebody else's lock too often.
+        SourceError: The database refused a DELETE (a foreign key, a trigger), or kept rows in spite of it.
     """
     manifest, options = verified.manifest, job.archive.purge
     ledger = Ledger(open_lake(job.settings.lake, job.settings.temp_dir), job.dataset)
@@ -89,14 +90,15 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
         tally = _Tally()
         try:
             _purge_all(connection, verified, job, tally, stop)
-        except (Interrupted, psycopg.Error) as error:
+        except (TidegateError, psycopg.Error) as error:
             _record_stop(ledger, attempt, tally.deleted)
-            failure = error if isinstance(error, Interrupted) else translate(error, url)
+            failure = error if isinstance(error, TidegateError) else translate(error, url)
             failure.state = (
                 f"Of {manifest.attestation.rows} proven rows of {manifest.window}, {tally.deleted} were deleted; "
                 f"{manifest.attestation.rows - tally.rows} were not looked at."
             )
-            failure.next_step = f"tidegate archive {manifest.archive} goes on from there."
+            goes_on = f"tidegate archive {manifest.archive} goes on from there."
+            failure.next_step = goes_on if is_transient(failure) else f"{failure.next_step} {goes_on}".strip()
             raise failure from None
         receipt = _receipt(manifest, attempt, tally, earlier)
         ledger.record_receipt(receipt)
@@ -125,6 +127,7 @@ class _Statements:
     """The statements of one purge, written once."""
 
     def __init__(self, connection: Connection, job: Job, manifest: Manifest) -> None:
+        self.table = job.table
         table, key = job.table.quoted, tuple(c for name in manifest.key for c in manifest.columns if c.name == name)
         # The keys are proven; the bounds say once more, in the statement itself, what may be deleted at all.
         predicate = in_window(job.time, manifest.window, manifest.where)
@@ -132,36 +135,55 @@ class _Statements:
         if fence_holds(connection, manifest.attestation.snapshot):
             self.unchanged = statement(delete_unchanged(table, key, predicate, manifest.attestation.snapshot.xmin))
         self.equal = statement(delete_equal(table, key, manifest.columns, predicate, utf8=job.table.utf8))
-        self.present = statement(count_present(table, key))
+        self.left = statement(count_left(table, key, manifest.columns, predicate, utf8=job.table.utf8))
+
+
+class _RowsKept(SourceError):
+    """The database did not delete rows that are still what was archived."""
 
 
 def _purge_batch(connection: Connection, statements: _Statements, batch: Batch, tally: _Tally) -> None:
     """Delete one batch in one transaction; a batch that met somebody else's lock is tried again."""
-    size = len(batch.digests)
     for attempt in range(1, TRIES + 1):
         try:
             with connection.transaction():
-                by_fence = by_digest = present = 0
-                if statements.unchanged is not None:
-                    by_fence = connection.execute(statements.unchanged, batch.keys).rowcount
-                if by_fence < size:
-                    by_digest = connection.execute(statements.equal, [*batch.keys, batch.digests]).rowcount
-                if by_fence + by_digest < size:
-                    present = (connection.execute(statements.present, batch.keys).fetchone() or (0,))[0]
+                by_fence, by_digest, present = _delete_batch(connection, statements, batch)
             break
         except (
             psycopg.errors.DeadlockDetected,
             psycopg.errors.SerializationFailure,
             psycopg.errors.LockNotAvailable,
+            _RowsKept,  # once more: somebody may have written a row back between two statements
         ) as error:
             log_event("purge_batch_waits", attempt=attempt, reason=type(error).__name__)
-            if attempt == TRIES:
+            if attempt == (2 if isinstance(error, _RowsKept) else TRIES):
                 raise
             time.sleep(0.2 * 2**attempt)
     tally.by_fence += by_fence
     tally.deleted += by_fence + by_digest
     tally.changed_since += present
-    tally.already_gone += size - by_fence - by_digest - present
+    tally.already_gone += len(batch.digests) - by_fence - by_digest - present
+
+
+def _delete_batch(connection: Connection, statements: _Statements, batch: Batch) -> tuple[int, int, int]:
+    """Return how many rows were deleted by the fence, by digest, and how many were left as they have changed."""
+    size = len(batch.digests)
+    by_fence = by_digest = present = kept = 0
+    if statements.unchanged is not None:
+        by_fence = connection.execute(statements.unchanged, batch.keys).rowcount
+    if by_fence < size:
+        by_digest = connection.execute(statements.equal, [*batch.keys, batch.digests]).rowcount
+    if by_fence + by_digest < size:
+        left = connection.execute(statements.left, [*batch.keys, batch.digests]).fetchone()
+        present, kept = left or (0, 0)
+    if kept:
+        triggers = ", ".join(delete_triggers(connection, statements.table)) or "none before a DELETE"
+        raise _RowsKept(
+            f"{statements.table.quoted} keeps rows that it was told to delete: {kept} of a batch of {size}. "
+            f"Its triggers: {triggers}.",
+            next_step="Settle what the triggers are to do.",
+        )
+    return by_fence, by_digest, present
 
 
 def _batches(verified: VerifiedGeneration, batch_rows: int) -> Iterator[Batch]:

@@ -18,8 +18,9 @@ from blocks.progress import report_progress
 from schemas.column_plan import Column, Kind, canonical_field
 from schemas.finding import Finding
 from schemas.manifest import DataFile
-from tasks.pick_versions import Picked, refusal
-from tasks.verify import check_bytes, in_portions
+from tasks.checked_files import discard, fetch_checked, refusal
+from tasks.pick_versions import Picked
+from tasks.verify import in_portions
 
 BATCH_BYTES = 8 * 2**20
 MAX_BATCH_ROWS = 32_768
@@ -47,7 +48,7 @@ class PickedRows:
             ProofFailed: One is missing, or has another size or checksum.
         """
         for files in in_portions(self.picked.files):
-            self._remove(self._fetch(files))
+            discard(self._fetch(files), self._scratch)
 
     def lines(self, fit: Fit) -> Iterator[bytes]:
         """Yield the rows as lines of CSV: the written columns, then the first 16 hex digits of the digest.
@@ -82,31 +83,16 @@ class PickedRows:
                 finding = Finding(check="unreadable", where=names, expected="its columns", found=str(error))
                 raise refusal(manifest.archive, [finding]) from None
             finally:
-                self._remove(local)
+                discard(local, self._scratch)
 
     def _fetch(self, files: list[DataFile]) -> list[Path]:
-        local: list[Path] = []
-        findings: list[Finding] = []
-        for file in files:
-            try:
-                local.append(self._lake.fetch(file.path, self._scratch))
-            except FileNotFoundError:
-                findings.append(
-                    Finding(check="missing", where=file.path, expected=f"{file.rows} rows", found="no file")
-                )
-                continue
-            problem = check_bytes(file, local[-1])
-            if problem:
-                findings.append(problem)
+        results = [fetch_checked(self._lake, file, self._scratch) for file in files]
+        local = [result for result in results if isinstance(result, Path)]
+        findings = [result for result in results if isinstance(result, Finding)]
         if findings:
-            self._remove(local)
+            discard(local, self._scratch)
             raise refusal(self.picked.generation.manifest.archive, findings)
         return local
-
-    def _remove(self, local: list[Path]) -> None:
-        for path in local:
-            if path.is_relative_to(self._scratch):
-                path.unlink(missing_ok=True)
 
     def _count(self, digests: pa.Array) -> None:
         halves = np.frombuffer(binascii.unhexlify(_bytes(digests)), dtype=">u8").astype("u8")

@@ -64,7 +64,7 @@ def restore_rows(project: Project, archive: Archive, request: RestoreRequest) ->
         target = inspect_target(connection, request.into or archive.table)
         wanted = _wanted(connection, generations[-1], request)
     with duck(project.settings) as reader, lake.scratch() as scratch:
-        selection = pick_versions(reader, lake, generations, request, project.settings.zone, wanted)
+        selection = pick_versions(reader, lake, generations, request, project.settings.zone, wanted, scratch)
         rows = [PickedRows(reader, lake, scratch, picked) for picked in selection.picked]
         loads = [_Load(r, _fit(target, r.picked.generation.manifest)) for r in rows if r.picked.rows]
         for unpicked in (r for r in rows if not r.picked.rows):
@@ -77,7 +77,7 @@ def restore_rows(project: Project, archive: Archive, request: RestoreRequest) ->
         rows=restored,
         skipped=skipped,
         superseded=selection.superseded,
-        missing_keys=tuple(key for n, key in enumerate(request.keys or ()) if n in selection.missing),
+        missing_keys=tuple(key for n, key in enumerate(request.wanted_keys or ()) if n in selection.missing),
         generations=len(loads),
         not_proven=tuple(dict.fromkeys(name for load in loads for name in load.fit.not_proven)),
         defaulted=tuple(dict.fromkeys(name for load in loads for name in load.fit.defaulted)),
@@ -96,7 +96,7 @@ class _Load:
 
 
 def _wanted(connection: Connection, newest: Generation, request: RestoreRequest) -> WantedKeys:
-    if not request.keys:
+    if not request.wanted_keys:
         return None
     columns = key_columns(newest.manifest)
     if not columns:
@@ -105,7 +105,7 @@ def _wanted(connection: Connection, newest: Generation, request: RestoreRequest)
             state=UNTOUCHED,
             next_step="Restore a range of time (--from, --to).",
         )
-    return [canonical_key(connection, columns, key_values(key, newest.manifest.key)) for key in request.keys]
+    return [canonical_key(connection, columns, key_values(key, newest.manifest.key)) for key in request.wanted_keys]
 
 
 def _fit(target: Target, manifest: Manifest) -> Fit:

@@ -15,7 +15,6 @@ from blocks.lake import Lake
 from blocks.ledger import Generation
 from schemas.column_plan import Column, Kind, duckdb_type, quote_identifier
 from schemas.manifest import DataFile, Manifest
-from schemas.partition import DERIVED_KEYS
 
 FILE = "_tidegate_file"
 
@@ -86,7 +85,7 @@ class Scan:
         if own is not None:
             stored = f"f.{own.quoted}"
             return stored if duckdb_type(own) == wanted else f"CAST({stored} AS {wanted})"
-        if column.derived is None or column.name not in DERIVED_KEYS:
+        if column != derived_key(column.name):
             return f"CAST(NULL AS {wanted})"
         if self.by_path and column.name in self.manifest.partition_by:
             return f"f.{column.quoted}"

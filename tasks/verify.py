@@ -15,6 +15,7 @@ from blocks.dialects.postgresql.types import restore_expression
 from blocks.duck import duck, read_files, text_literal
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
+from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
 from schemas.column_plan import DIGEST_MODULUS, Column, duckdb_type, row_digest
 from schemas.config import Settings
@@ -59,6 +60,7 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
     Raises:
         ProofFailed: Anything is not as attested; the message names what differs, and where. Nothing was deleted.
         LakeUnavailable: The lake could not be read now.
+        LakeError: There is no room for the evidence.
     """
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
     generation = Ledger(lake, job.dataset).generation(manifest_path)
@@ -70,7 +72,9 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
             next_step="Nothing can be deleted by a generation that is no longer whole; delete by hand if you must.",
         )
     keys = scratch / f"keys-{uuid4().hex}.parquet"
-    findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
+    what = f"Window {manifest.window}, generation {manifest.generation}, cannot be verified"
+    with machine_errors(what, "No row was deleted on account of this generation."):
+        findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
         differing: tuple[str, ...] = ()
         if all(finding.check in {"digest", "rows"} for finding in findings):
@@ -187,8 +191,8 @@ def _check_content(
         ).fetchall()
     }
     findings = []
-    for number, file in enumerate(local.values()):
-        rows, digest = found.get(number, (0, ""))
+    for place, file in enumerate(local.values()):
+        rows, digest = found.get(place, (0, ""))
         if rows != file.rows:
             findings.append(Finding(check="rows", where=file.path, expected=f"{file.rows} rows", found=f"{rows} rows"))
         elif file.digest is not None and digest != file.digest:

@@ -5,7 +5,7 @@ version is the one with the latest snapshot (`taken_at`). Looking for newer vers
 it is done only where manifests and receipts do not rule it out (`tasks.superseding`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from blocks.lake import Lake
 from blocks.ledger import Generation
@@ -92,7 +92,7 @@ class Versions:
         keys_of_all = " UNION ALL ".join(selects)
         return f"SELECT * FROM ({keys_of_all}) WHERE {only_keys}" if only_keys else keys_of_all
 
-    def _scans(self, places: "range | list[int]", keep: Keep | None) -> list[Scan]:
+    def _scans(self, places: Iterable[int], keep: Keep | None) -> list[Scan]:
         return scans(self._lake, self.generations, places, self.columns, keep)
 
     def _select(self, scan: Scan, *, versions: bool, dated: bool = False) -> str:

@@ -198,14 +198,11 @@ def test_purge_stops_within_one_batch(exported: Bench, reason: signal.Signals | 
 
 def test_a_killed_purge_leaves_a_receipt_that_says_so(exported: Bench) -> None:
     """What a killed attempt deleted cannot be told from what others deleted; the receipt does not pretend."""
-    verified = exported.prove(only_manifest(exported))
-    exported.configure(purge={"mode": "delete", "batch_rows": 10, "pause_s": 0.05})
-    if (child := os.fork()) == 0:
-        purge(verified, exported.job(), "run")
-        os._exit(0)
+    exported.configure(purge={"mode": "delete", "batch_rows": 10, "pause_s": 0.1})
+    child = exported.in_another_process("bench.run()")
     wait_until(lambda: exported.count() < 100)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    child.kill()
+    child.wait()
     left = exported.count()
     assert 0 < left < 100
     receipt = exported.purge(only_manifest(exported))

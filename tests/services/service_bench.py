@@ -18,7 +18,7 @@ from blocks.duck import read_files
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.open_lake import open_lake
-from schemas.errors import TidegateError
+from schemas.errors import ConfigError, TidegateError
 from schemas.exported import Exported
 from schemas.job import Job
 from schemas.manifest import Receipt
@@ -163,6 +163,20 @@ class Bench:
         with pytest.raises(RunFailed) as failure:
             self.run()
         return failure.value.report
+
+    def refusal(self, purging: bool | None = None) -> ConfigError:
+        """Run what is to be refused, and find that neither the source nor the lake was touched."""
+        before = self.rows_of_all_tables()
+        with pytest.raises(ConfigError) as refused:
+            self.run(purging=purging)
+        assert refused.value.state and refused.value.next_step
+        assert self.rows_of_all_tables() == before
+        assert not (self.folder / "lake").exists()
+        return refused.value
+
+    def rows_of_all_tables(self) -> dict[str, int]:
+        tables = self.sql("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384")
+        return {table: self.count(table) for (table,) in tables}
 
     def in_another_process(self, code: str) -> subprocess.Popen[bytes]:
         """Start a process that runs `code` with this bench as `bench`; for runs that are to be killed."""

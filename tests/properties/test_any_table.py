@@ -1,0 +1,144 @@
+"""Tables as they are found in the wild: any name, many columns, computed, numbered, dropped and partitioned ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_bench import Bench
+
+from schemas.column_plan import quote_identifier
+
+NAMES = (
+    "select", "Mixed Case", "UPPER", "ünï😀", "日本語", "x" * 63, "é" * 31, 'quo"te', "sin'gle", "semi;colon",
+    "per%cent", "%s", "%(name)s", "$1", "$$", "bra{ce}", "{0}", "back\\slash", " lead", "trail ", "new\nline", "tab\t",
+    "a.b", "a/b", "a=b", "*", "^.*$", "?", "--", "/* */", "\ufeff", "1st", "?column?",
+    # names that Tidegate, DuckDB, Polars and others use themselves
+    "digest", "Digest", "file_index", "FILE_INDEX", "filename", "file_row_number", "k0", "c0", "rows", "row",
+    "row index", "archived", "proven", "portion", "found", "staged", "value", "key", "rowid", "sha256",
+)  # fmt: skip
+
+
+@pytest.fixture
+def odd(typed_database: str, tmp_path: Path) -> Iterator[Bench]:
+    """A project over an empty schema `odd; schema`."""
+    bench = Bench(typed_database, tmp_path)
+    bench.sql('CREATE SCHEMA "odd; schema"')
+    yield bench
+    bench.sql('DROP SCHEMA "odd; schema" CASCADE')
+
+
+def configure(bench: Bench, table: str = "t", **options: Any) -> str:
+    """Archive a table of the schema and return its qualified name."""
+    name = f'"odd; schema".{quote_identifier(table)}'
+    bench.configure(table=name, folder="odd", **options)
+    return name
+
+
+def round_trip(bench: Bench, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    """Archive, prove and purge a table, half of it by digest; expect nothing to be left and return what is stored."""
+    rows = bench.count(table)
+    time = quote_identifier(bench.archive["time_column"])
+    exported = [one for one in bench.export() if one.manifest]
+    assert sum(one.rows for one in exported) == rows > 0
+    younger = len(bench.sql(f"UPDATE {table} SET {time} = {time} WHERE ctid::text LIKE '%1)' RETURNING 1"))
+    receipts = [bench.purge(one.manifest) for one in exported if one.manifest]
+    assert sum(receipt.deleted for receipt in receipts) == rows
+    assert sum(receipt.by_fence for receipt in receipts) == rows - younger
+    assert bench.count(table) == 0
+    return bench.lake_rows(columns, order="1")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_table_key_and_partition_may_have_any_name(name: str, odd: Bench) -> None:
+    table = configure(odd, name, time_column="at", partition_by=[name, "year"])
+    odd.sql(f"CREATE TABLE {table} ({quote_identifier(name)} integer PRIMARY KEY, at date)")
+    odd.sql(f"INSERT INTO {table} SELECT g, '2024-01-30'::date + g FROM generate_series(0, 2) g")
+    assert [row[0] for row in round_trip(odd, table)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", NAMES[:: len(NAMES) // 20])
+def test_time_and_value_may_have_any_name(name: str, odd: Bench) -> None:
+    time, value = quote_identifier(name), quote_identifier(f"{name[:20]} 2")
+    table = configure(
+        odd, time_column=name, partition_by=["month", f"{name[:20]} 2"], where=f"{value} LIKE 'a%' -- no more"
+    )
+    odd.sql(f"CREATE TABLE {table} (id integer PRIMARY KEY, {time} timestamp, {value} text)")
+    odd.sql(f"INSERT INTO {table} SELECT g, '2024-01-30'::date + g, 'a value' FROM generate_series(0, 2) g")
+    round_trip(odd, table)
+
+
+def test_a_table_may_have_all_these_columns_at_once(odd: Bench) -> None:
+    names = sorted({name.casefold(): name for name in NAMES}.values())
+    table = configure(odd, time_column="at")
+    declared = ", ".join(f"{quote_identifier(name)} text" for name in names)
+    odd.sql(f"CREATE TABLE {table} (id integer PRIMARY KEY, at timestamptz, {declared})")
+    values = ", ".join(f"'value {number}'" for number in range(len(names)))
+    odd.sql(f"INSERT INTO {table} VALUES (1, '2024-01-01', {values})")
+    assert round_trip(odd, table)[0][2:] == tuple(f"value {number}" for number in range(len(names)))
+
+
+@pytest.mark.parametrize("count", [98, 99, 100, 400])
+def test_a_table_may_have_more_columns_than_a_function_has_arguments(count: int, odd: Bench) -> None:
+    table = configure(odd, time_column="at")
+    declared = ", ".join(f"c{number} integer" for number in range(count - 2))
+    odd.sql(f"CREATE TABLE {table} (id integer PRIMARY KEY, at timestamptz, {declared})")
+    odd.sql(
+        f"INSERT INTO {table} (id, at, c0, c{count - 3}) VALUES (1, '2024-01-01', 7, 8), (2, '2024-01-01', NULL, 9)"
+    )
+    assert [(row[2], row[-1]) for row in round_trip(odd, table)] == [(7, 8), (None, 9)]
+
+
+def test_computed_numbered_and_dropped_columns(odd: Bench) -> None:
+    table = configure(odd, time_column="at")
+    odd.sql(
+        f"CREATE TABLE {table} (gone text, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz, "
+        "amount numeric(8,2), gone_too integer, double numeric GENERATED ALWAYS AS (amount * 2) STORED, "
+        "half numeric GENERATED ALWAYS AS (amount / 2) VIRTUAL, n integer GENERATED BY DEFAULT AS IDENTITY)"
+    )
+    odd.sql(f"ALTER TABLE {table} DROP COLUMN gone, DROP COLUMN gone_too")
+    odd.sql(f"INSERT INTO {table} (at, amount) VALUES ('2024-01-01', 1.25), ('2024-01-02', NULL)")
+    computed = {column.name for column in odd.job().columns if column.generated}
+    assert computed == {"double", "half"}
+    stored = round_trip(odd, table, "id, amount::VARCHAR, double, half, n")
+    assert stored == [(1, "1.25", "2.50", "0.62500000000000000000", 1), (2, None, None, None, 2)]
+
+
+def test_a_partitioned_table(odd: Bench) -> None:
+    table = configure(odd, time_column="at")
+    odd.sql(
+        f"CREATE TABLE {table} (id integer, at timestamptz, note text, PRIMARY KEY (at, id)) PARTITION BY RANGE (at);"
+        f"CREATE TABLE {table[:-1]} 1\" PARTITION OF {table} FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');"
+        f'CREATE TABLE {table[:-1]} 2" (note text, gone text, at timestamptz NOT NULL, id integer NOT NULL);'
+        f'ALTER TABLE {table[:-1]} 2" DROP COLUMN gone;'
+        f"ALTER TABLE {table} ATTACH PARTITION {table[:-1]} 2\" FOR VALUES FROM ('2024-02-01') TO ('2025-01-01');"
+        f"INSERT INTO {table} SELECT g, '2024-01-30'::date + g, 'n' FROM generate_series(0, 4) g"
+    )
+    assert len(round_trip(odd, table)) == 5
+
+
+def test_a_type_whose_cast_to_text_loses_something(odd: Bench) -> None:
+    table = configure(odd, time_column="at")
+    odd.sql(
+        'SET search_path = "odd; schema"; CREATE TYPE pair AS (a integer, b text);'
+        "CREATE FUNCTION short(pair) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ($1).a::text';"
+        "CREATE CAST (pair AS text) WITH FUNCTION short(pair);"
+        "CREATE TABLE t (id integer PRIMARY KEY, at date, value pair);"
+        "INSERT INTO t VALUES (1, '2024-01-01', '(1,one)'), (2, '2024-01-01', NULL), (3, '2024-01-01', '(,)')"
+    )
+    assert odd.sql(f"SELECT value::text FROM {table} WHERE id = 1") == [("1",)]
+    assert round_trip(odd, table, "id, value") == [(1, "(1,one)"), (2, None), (3, "(,)")]
+
+
+def test_not_a_number_of_any_sign_is_one_value(odd: Bench) -> None:
+    table = configure(odd, time_column="at")
+    odd.sql(f"CREATE TABLE {table} (id float8 PRIMARY KEY, at date, value real)")
+    # Infinity - Infinity is a NaN with its sign set, on most processors.
+    odd.sql(
+        f"INSERT INTO {table} SELECT x - x, '2024-01-01', x::real - x::real FROM (VALUES ('Infinity'::float8)) v(x)"
+    )
+    odd.sql(f"INSERT INTO {table} VALUES ('Infinity', '2024-01-01', 'NaN'), (0, '2024-01-01', '-0')")
+    exported = odd.export()[0].manifest
+    odd.sql(f"UPDATE {table} SET id = 'NaN', value = 'NaN' WHERE id = 'NaN'")
+    assert exported is not None
+    assert odd.purge(exported).deleted == 3

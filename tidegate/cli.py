@@ -1,0 +1,57 @@
+"""The command line: which commands there are. Each is imported when it is asked for, so that all start fast."""
+
+from importlib import import_module
+
+import click
+
+from tidegate.boundary import BoundedGroup
+
+COMMANDS = {
+    "archive": "tidegate.commands.archive:archive",
+    "verify": "tidegate.commands.verify:verify",
+    "restore": "tidegate.commands.restore:restore",
+    "query": "tidegate.commands.query:query",
+    "status": "tidegate.commands.status:status",
+    "demo": "tidegate.commands.demo:demo",
+}
+
+FLOWS = {
+    "archive": "tidegate.commands.archive:archive",
+    "restore": "tidegate.commands.restore:restore",
+    "verify-and-purge": "tidegate.commands.verify_and_purge:verify_and_purge",
+    "audit-lake": "tidegate.commands.audit_lake:audit_lake",
+}
+
+
+class LazyGroup(BoundedGroup):
+    """A group whose commands are imported when they are looked at."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they are used, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        return _imported(COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tidegate")
+def main() -> None:
+    r"""Drain hot databases into a Parquet lake; delete from the source only what is proven to be in the lake.
+
+    \b
+    Start with:  tidegate archive NAME --dry-run
+    Exit codes:  0 done, 2 bad usage or configuration, 3 proof failed and nothing deleted, 1 anything else
+    """
+
+
+def run_flow(name: str) -> None:
+    """Run a flow's command; `python flows/archive.py flights` has the options of `tidegate archive flights`."""
+    _imported(FLOWS[name]).main(prog_name=f"python flows/{name.replace('-', '_')}.py")
+
+
+def _imported(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
