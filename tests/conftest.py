@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["service_bench", "service_fixtures", "service_prefect_server", "service_prefect"]
+pytest_plugins = ["service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_cli"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

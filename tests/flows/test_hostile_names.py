@@ -38,7 +38,7 @@ def archive_and_purge(bench: Bench) -> None:
     assert bench.run("first", purging=False).totals["archived"] == 20
     assert bench.run("second").totals["deleted"] == 20
     assert bench.count(TABLE) == 0
-    assert bench.run("third").totals == dict.fromkeys(bench.run("fourth").totals, 0)
+    assert set(bench.run("third").totals.values()) == {0}
     assert bench.count("bystander") == 0
 
 
@@ -52,18 +52,15 @@ def test_columns_of_any_name_are_archived_and_purged(odd: Bench, names: list[str
     assert set(rows[0]) == {f"{n} of %\"'; 1" for n in range(len(names))}
 
 
-@pytest.mark.parametrize("name", [HOSTILE[0], HOSTILE[1], *OURS])
-def test_a_key_time_column_and_partition_of_any_name_are_archived_and_purged(odd: Bench, name: str) -> None:
-    key, time, partition = f"{name}", f"{name} at", f"{name} part"
-    if name in OURS:  # exactly that name, in each role in turn, would be three tables; the key is the riskiest
-        time, partition = "at", "part"
-    fill(odd, key, time, [partition])
-    odd.configure(table=TABLE, folder="odd", time_column=time, partition_by=[partition, "month"])
+@pytest.mark.parametrize("name", [*HOSTILE[:2], *OURS])
+def test_a_key_of_any_name_is_archived_and_purged(odd: Bench, name: str) -> None:
+    fill(odd, name, f"{name} at", [])
+    odd.configure(table=TABLE, folder="odd", time_column=f"{name} at")
     archive_and_purge(odd)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_a_partition_by_a_column_called_like_one_of_ours_is_archived_and_purged(odd: Bench, name: str) -> None:
+@pytest.mark.parametrize("name", [*HOSTILE[:2], *OURS])
+def test_a_partition_by_a_column_of_any_name_is_archived_and_purged(odd: Bench, name: str) -> None:
     fill(odd, "id", "at", [name])
     odd.configure(table=TABLE, folder="odd", time_column="at", partition_by=[name])
     archive_and_purge(odd)

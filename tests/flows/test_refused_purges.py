@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from service_bench import Bench
 
+from schemas.errors import TidegateError
+
 
 @pytest.mark.parametrize(
     "ddl",
@@ -168,15 +170,14 @@ def test_a_missing_right_is_found_at_planning(bench: Bench, role: Bench) -> None
 
 def test_rows_that_row_level_security_hides_are_not_taken_for_all_or_for_gone(bench: Bench, role: Bench) -> None:
     grant(bench, role, "GRANT SELECT, DELETE ON orders TO {role}; ALTER TABLE orders ENABLE ROW LEVEL SECURITY;"
-                       "CREATE POLICY some ON orders USING (id <= 5)")  # fmt: skip
+                       "CREATE POLICY few ON orders USING (id <= 5)")  # fmt: skip
     for purging in (True, False):
         assert "Row-level security hides rows" in refused(bench, role, purging)
+    bench.configure()
     assert bench.run(purging=False).totals["archived"] == 20
 
 
 def test_a_policy_that_comes_after_planning_is_an_error(bench: Bench, role: Bench) -> None:
-    from schemas.errors import TidegateError
-
     grant(bench, role, "GRANT SELECT, DELETE ON orders TO {role}")
     role.configure()
     job = role.job()

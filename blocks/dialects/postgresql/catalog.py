@@ -1,6 +1,10 @@
 """What PostgreSQL's catalog says of a table: its columns, keys, rights, and who depends on its rows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from blocks.dialects.postgresql.operators_sql import check_expression
 from blocks.dialects.postgresql.session import Connection, statement
@@ -90,10 +94,11 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
             "The database's encoding is SQL_ASCII: its bytes have no agreed meaning as text, so they cannot be kept.",
             next_step="Convert the database to UTF8 first.",
         )
-    columns = tuple(
-        plan_column(column, TypeInfo(full_name, base, typmod), nullable=nullable, generated=generated)
-        for column, full_name, base, typmod, nullable, generated in connection.execute(_COLUMNS, [oid])
-    )
+    with _qualified_types(connection):
+        columns = tuple(
+            plan_column(column, TypeInfo(full_name, base, typmod), nullable=nullable, generated=generated)
+            for column, full_name, base, typmod, nullable, generated in connection.execute(_COLUMNS, [oid])
+        )
     keys = connection.execute(_KEYS, [oid]).fetchall()
     return Table(
         schema_name=schema_name,
@@ -110,6 +115,22 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         ),
         utf8=encoding == "UTF8",
     )
+
+
+@contextmanager
+def _qualified_types(connection: Connection) -> Iterator[None]:
+    """Have types that users made printed with their schema, whatever the session's `search_path` is.
+
+    A manifest's types are compared with those of later sessions, whose path may be another.
+    """
+    (path,) = connection.execute("SELECT current_setting('search_path')").fetchone() or ("",)
+    connection.execute("SET search_path = pg_catalog")
+    try:
+        yield
+    finally:
+        # After an error, the end of the transaction brings the path back.
+        if connection.info.transaction_status is not TransactionStatus.INERROR:
+            connection.execute("SELECT set_config('search_path', $1, false)", [path])
 
 
 _TYPE = """
@@ -139,7 +160,8 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
             f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression in archives.yaml."
         ) from None
     assert result is not None
-    found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()
+    with _qualified_types(connection):
+        found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()
     assert found is not None
     return plan_column(name, TypeInfo(*found), nullable=True, derived=expression)
 

@@ -26,6 +26,7 @@ PRINTING = {
     "lc_monetary": "C",
     "xmloption": "content",
     "array_nulls": "on",  # how arrays are read, not printed: without it, a NULL goes back as the text NULL
+    "quote_all_identifiers": "off",
     "client_encoding": "UTF8",
 }
 # A wide expression over many rows gains nothing from JIT and pays for its compilation in every window.

@@ -11,6 +11,7 @@ from schemas.errors import ConfigError, SourceError, SourceUnavailable, Tidegate
 _CHECK_LOGIN = "Check user and password of the source (sources.yaml or its environment)."
 _CHECK_SOURCE = "Check the connection of the source in sources.yaml."
 _GRANT = "Grant the right that is missing, then run it again."
+_REFERRED = "Archive or delete the rows that refer to it first."
 _RESUME = "Run the same command again; it resumes."
 
 # SQLSTATE, or its first characters -> what to do; none of it passes by itself. Wrong rights, names, logins; then
@@ -18,7 +19,8 @@ _RESUME = "Run the same command again; it resumes."
 _WRONG = {"42501": _GRANT, "28": _CHECK_LOGIN, "3D": _CHECK_SOURCE, "42P01": "", "42703": "", "42883": ""}
 _REFUSED = {
     "22": "Correct the values, or `where` and `columns.derive` in archives.yaml so that they suit them.",
-    "23503": "Archive or delete the rows that refer to it first.",
+    "23001": _REFERRED,
+    "23503": _REFERRED,
     "57014": "Give a batch more time (purge.statement_timeout_s) or fewer rows (purge.batch_rows).",
     "P0001": "Settle what the table's triggers are to do.",
 }

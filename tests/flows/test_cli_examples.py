@@ -1,0 +1,88 @@
+"""Every example that a `--help` shows is run, in a project such as the one that it speaks of."""
+
+import json
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from service_bench import Bench
+from service_cli import FLOWS, CommandLine
+
+from tidegate.boundary import BoundedCommand
+from tidegate.cli import COMMANDS
+from tidegate.cli import FLOWS as FLOW_COMMANDS
+
+FLIGHTS = """
+CREATE TABLE flights (
+    id bigint PRIMARY KEY, departed_at timestamptz, carrier text, flight int, dest text, fare numeric(12,4));
+INSERT INTO flights SELECT g, '2013-01-01 05:00:00+00'::timestamptz + g * interval '5 hours', 'C' || g % 4, g, 'BOS', g
+FROM generate_series(1, 400) g;
+CREATE TABLE flights_february (LIKE flights INCLUDING ALL);
+"""
+# Runs all in one process, as each by itself would take seconds to import Prefect.
+RUN_ALL = """
+import json, sys
+from tidegate.cli import main, run_flow
+for words in json.loads(sys.argv[1]):
+    print(words, file=sys.stderr)
+    try:
+        if words[0] == "tidegate":
+            main(words[1:])
+        else:
+            sys.argv = words[1:]
+            run_flow(words[1].removeprefix("flows/").removesuffix(".py").replace("_", "-"))
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{words}: {end.code}")
+"""
+
+
+def examples_of(*names: str) -> list[list[str]]:
+    places = {**FLOW_COMMANDS, **COMMANDS}
+    found = []
+    for name in names:
+        module, _, attribute = places[name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, BoundedCommand)
+        assert command.examples, f"{name} has no examples"
+        found += [shlex.split(example.partition(" > ")[0]) for example in command.examples]
+    return found
+
+
+@pytest.fixture
+def flights(bench: Bench) -> Bench:
+    """A project that archives flights of 2013."""
+    bench.sql(FLIGHTS)
+    bench.configure(name="flights", table="public.flights", time_column="departed_at", to=None, older_than="90 days")
+    return bench
+
+
+def test_every_command_is_either_tried_here_or_is_the_demo() -> None:
+    tried = {"archive", "restore", "query", "status", "verify", "verify-and-purge", "audit-lake"}
+    assert {*COMMANDS, *FLOW_COMMANDS} - {"demo"} == tried
+
+
+@pytest.mark.parametrize("name", ["query", "status", "verify"])
+def test_examples_of_commands_that_only_read_work(flights: Bench, tidegate: CommandLine, name: str) -> None:
+    flights.configure(partition_by=["carrier", "year", "month"])
+    flights.run()
+    ran = tidegate(_as_json(examples_of(name)), program=("-c", RUN_ALL))
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.slow
+def test_examples_of_commands_that_run_flows_work(flights: Bench, with_prefect: CommandLine) -> None:
+    examples = examples_of("archive", "restore", "verify-and-purge", "audit-lake")
+    ran = with_prefect(_as_json(examples), program=("-c", RUN_ALL))
+    assert ran.code == 0, ran.err
+    assert flights.count("flights_february") == 134
+
+
+def test_example_flows_are_there() -> None:
+    for example in examples_of("verify-and-purge", "audit-lake"):
+        assert (FLOWS / Path(example[1]).name).is_file()
+
+
+def _as_json(examples: list[list[str]]) -> str:
+    return json.dumps(examples)
