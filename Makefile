@@ -24,7 +24,7 @@ SYNC = $(BIN)/uv sync --frozen --inexact --quiet
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
-	@echo "  Options: PYTHON=/path/to/python chooses the interpreter, ARGS='...' is handed on (test, bench, demo)"
+	@echo "  PYTHON=/path/to/python names the interpreter of a new .venv; ARGS='...' is handed on (demo, test, bench)"
 
 demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a minute, nothing left running
 	@$(BIN)/tidegate demo $(ARGS)

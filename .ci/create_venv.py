@@ -25,20 +25,20 @@ OLDEST = (3, 11)
 
 
 def create(folder: Path) -> None:
-    """Create the environment from scratch: what lies there from an earlier attempt is removed."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Create the environment, or keep one that works, and install uv into it."""
     python = str(folder / "bin" / "python")
-    install = ["install", "--quiet", "--disable-pip-version-check", UV]
-    if importlib.util.find_spec("ensurepip"):
-        _run(sys.executable, "-m", "venv", str(folder))
-        _run(python, "-m", "pip", *install)
-        return
-    _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
-    if _works(sys.executable, "-m", "pip", "--python", python, "--version"):
-        _run(sys.executable, "-m", "pip", "--python", python, *install)
-        return
+    if not _works(python, "-c", f"import sys; sys.exit(sys.version_info < {OLDEST})"):
+        shutil.rmtree(folder, ignore_errors=True)
+        without = [] if importlib.util.find_spec("ensurepip") else ["--without-pip"]
+        subprocess.run([sys.executable, "-m", "venv", *without, str(folder)], check=True)
     with tempfile.TemporaryDirectory() as scratch:
-        _run(python, str(fetch_pip(Path(scratch)) / "pip"), *install)
+        if _works(python, "-m", "pip", "--version"):
+            pip = [python, "-m", "pip"]
+        elif _works(sys.executable, "-m", "pip", "--python", python, "--version"):
+            pip = [sys.executable, "-m", "pip", "--python", python]
+        else:
+            pip = [python, str(fetch_pip(Path(scratch)) / "pip")]
+        subprocess.run([*pip, "install", "--quiet", "--disable-pip-version-check", UV], check=True)
 
 
 def fetch_pip(folder: Path) -> Path:
@@ -61,12 +61,11 @@ def _get(url: str) -> bytes:
     return content
 
 
-def _run(*arguments: str) -> None:
-    subprocess.run(arguments, check=True)
-
-
-def _works(*arguments: str) -> bool:
-    return subprocess.run(arguments, capture_output=True, check=False).returncode == 0
+def _works(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
@@ -80,7 +79,6 @@ if __name__ == "__main__":
     try:
         create(Path(sys.argv[1]))
     except (OSError, subprocess.CalledProcessError) as error:
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
         sys.exit(
             f"The virtual environment {sys.argv[1]} could not be made: {error}\n"
             "It needs Python's venv module and a package index (network; PIP_INDEX_URL for another than PyPI)."

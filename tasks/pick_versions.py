@@ -91,11 +91,11 @@ def pick_versions(
         _select(connection, keys, candidates, by_key=wanted is not None)
         _leave_superseded(connection, keys, later)
         return _selection(connection, keys, generations, candidates, wanted)
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:  # the latter comes from S3, through DuckDB
         raise _unreadable(lake, consulted, scratch, error) from None
 
 
-def _unreadable(lake: Lake, generations: list[Generation], scratch: Path, error: duckdb.Error) -> ProofFailed:
+def _unreadable(lake: Lake, generations: list[Generation], scratch: Path, error: Exception) -> ProofFailed:
     """Return the error for a search that failed: by the first file that is damaged, as DuckDB may not name it."""
     finding = Finding(
         check="unreadable", where=generations[-1].manifest.dataset, expected="the keys of rows", found=str(error)

@@ -78,7 +78,7 @@ class PickedRows:
                     self._count(batch.column(1))
                     yield _bytes(batch.column(0))
                     report_progress("restore", manifest.window, self.total.rows, self.picked.rows)
-            except duckdb.Error as error:
+            except (duckdb.Error, OSError) as error:  # the latter comes from S3, through DuckDB
                 names = ", ".join(file.path for file in files)
                 finding = Finding(check="unreadable", where=names, expected="its columns", found=str(error))
                 raise refusal(manifest.archive, [finding]) from None

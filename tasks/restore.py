@@ -121,8 +121,7 @@ def _restore(url: str, target: Target, loads: list[_Load], request: RestoreReque
         with archiver_lock(url, target.table) as connection, connection.transaction():
             staged = _stage(connection, target, loads)
             skipped = _settle_conflicts(target, staged, request)
-            for staging in staged:
-                _insert(target, staging, loads[0].rows.picked.generation.manifest.archive)
+            _insert(target, staged, loads[0].rows.picked.generation.manifest.archive)
             restored = sum(staging.total().rows for staging in staged)
             proven = True
     except SourceUnavailable as error:
@@ -192,20 +191,22 @@ def _settle_conflicts(target: Target, staged: list[Staging], request: RestoreReq
     return 0
 
 
-def _insert(target: Target, staging: Staging, archive: str) -> None:
-    """Put staged rows into the table, and prove that the table now holds them as they were archived."""
-    inserted, expected, found = staging.insert(), staging.total(), staging.total_in_table()
-    if inserted == expected.rows and found == expected:
-        return
-    differing = staging.differing_columns()
-    columns = f" They differ in: {', '.join(differing)}." if differing else ""
-    raise ProofFailed(
-        f"The rows that {target.table.quoted} made of the archived ones are not equal to them: {expected} "
-        f"were sent, {inserted} were inserted, {found} are there.{columns}",
-        state=UNTOUCHED,
-        next_step="A trigger, a rule, a row security policy or a generated column of the table changes rows. Restore "
-        f"into a table without it: tidegate restore {archive} --into schema.table",
-    )
+def _insert(target: Target, staged: list[Staging], archive: str) -> None:
+    """Put the staged rows into the table, and when all are there, prove that it holds them as they were archived."""
+    inserted = [staging.insert() for staging in staged]
+    for staging, rows in zip(staged, inserted, strict=True):
+        expected, found = staging.total(), staging.total_in_table()
+        if rows == expected.rows and found == expected:
+            continue
+        differing = staging.differing_columns()
+        columns = f" They differ in: {', '.join(differing)}." if differing else ""
+        raise ProofFailed(
+            f"The rows that {target.table.quoted} made of the archived ones are not equal to them: {expected} "
+            f"were sent, {rows} were inserted, {found} are there.{columns}",
+            state=UNTOUCHED,
+            next_step="A trigger, a rule, a row security policy or a generated column of the table changes rows. "
+            f"Restore into a table without it: tidegate restore {archive} --into schema.table",
+        )
 
 
 def _hint(archive: Archive) -> str:

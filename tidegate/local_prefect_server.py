@@ -13,7 +13,7 @@ import time
 
 def serve(listener: int) -> None:
     """Serve Prefect's API on a listening socket."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    pass
     import uvicorn
 
     config = uvicorn.Config(

@@ -37,11 +37,14 @@ def show_log_lines(output: Output) -> None:
         return
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(_Line())
-    lines.addFilter(lambda record: output.verbose or _is_ours(record) or record.levelno >= logging.WARNING)
+    lines.addFilter(lambda record: output.verbose or _matters(record))
     for name in _SOURCES:
         logging.getLogger(name).addHandler(lines)
     logging.getLogger("tidegate").setLevel(logging.INFO)
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.getMessage().startswith("event=")
+def _matters(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    # What ends the run is told at its end, with what to do next; Prefect would tell it before, and in its own words.
+    told_at_the_end = message.startswith("Encountered exception during execution")
+    return message.startswith("event=") or (record.levelno >= logging.WARNING and not told_at_the_end)

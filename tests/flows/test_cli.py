@@ -28,6 +28,7 @@ def test_archive_does_its_job_and_says_so(bench: Bench, with_prefect: CommandLin
     bench.fill_orders(400)
     bench.sql("INSERT INTO orders (id) VALUES (0)")
 
+    (bench.folder / "lake").mkdir()
     # A date without an offset is of the project's time zone, through Prefect's parameters too.
     dry = with_prefect("archive", "orders", "--dry-run", "--from", "2024-02-01", "--json")
     assert dry.code == 0, dry.err

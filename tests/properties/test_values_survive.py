@@ -40,10 +40,10 @@ NAN, TOO_LATE = "holds NaN", "holds a time beyond the year 294246"
     ("declared", "printed", "value", "told"),
     [
         ("numeric(12,4)", "numeric(12,4)", "NaN", NAN),
-        ("price", "price", "NaN", NAN),
+        ("price", "public.price", "NaN", NAN),
         ("timestamp", "timestamp without time zone", "294276-12-31 23:59:59.999999", TOO_LATE),
         ("timestamptz", "timestamp with time zone", "294247-01-10 04:00:54.775807+00", TOO_LATE),
-        ("moment", "moment", "294276-12-31", TOO_LATE),
+        ("moment", "public.moment", "294276-12-31", TOO_LATE),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_by_column_and_key(

@@ -1,67 +1,47 @@
-"""A TCP proxy that cuts connections off, with a reset, once the server has sent so many bytes over one of them."""
+"""A TCP proxy that cuts connections off once the server has sent so many bytes over one of them.
+
+In a process of its own: connectorx holds Python's lock while it connects, and a proxy in a thread would never answer.
+"""
 
 import socket
-import struct
+import subprocess
+import sys
 import threading
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
-class CuttingProxy:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` as long as the `with` block lives.
+@contextmanager
+def cutting_proxy(target_port: int, cut_after_bytes: int) -> Iterator[int]:
+    """Forward a port, which is yielded, to 127.0.0.1:`target_port`; cut each connection after so many bytes."""
+    command = [sys.executable, __file__, str(target_port), str(cut_after_bytes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
-    Attributes:
-        cut_after_bytes: A connection over which the server sends more than this is cut off there; None cuts none.
-        cuts_left: How many connections are still to be cut.
-    """
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut_after_bytes: int | None = None
-        self.cuts_left = 0
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
+def _forward(target_port: int, cut_after_bytes: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
         while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target_port))
-            for source, sink, downward in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pump, args=(source, sink, downward), daemon=True).start()
+            client, _ = listener.accept()
+            server = socket.create_connection(("127.0.0.1", target_port))
+            for source, sink, limit in ((client, server, sys.maxsize), (server, client, cut_after_bytes)):
+                threading.Thread(target=_pump, args=(source, sink, limit), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, downward: bool) -> None:
-        sent_bytes = 0
+
+def _pump(source: socket.socket, sink: socket.socket, limit: int) -> None:
+    with suppress(OSError):
+        while limit > 0 and (data := source.recv(4096)):
+            sink.sendall(data)
+            limit -= len(data)
+    for end in (source, sink):
         with suppress(OSError):
-            while data := source.recv(4096):
-                sent_bytes += len(data)
-                if downward and self._is_to_be_cut(sent_bytes):
-                    for end in (source, sink):  # no lingering: close() sends a reset
-                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        end.close()
-                    return
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+            end.shutdown(socket.SHUT_RDWR)
 
-    def _is_to_be_cut(self, sent_bytes: int) -> bool:
-        with self._lock:
-            if self.cut_after_bytes is None or sent_bytes <= self.cut_after_bytes or not self.cuts_left:
-                return False
-            self.cuts_left -= 1
-            return True
+
+if __name__ == "__main__":
+    _forward(int(sys.argv[1]), int(sys.argv[2]))

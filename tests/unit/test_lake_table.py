@@ -154,6 +154,17 @@ def test_where_on_partition_keys_opens_no_other_partitions_files(builder: LakeBu
         flights.where(year=2013)
 
 
+def test_where_opens_other_partitions_only_where_newer_versions_may_be(builder: LakeBuilder, flights: Archived) -> None:
+    first, second = builder.generations()
+    for file in first.manifest.files:
+        if file.partition != {"carrier": "UA", "year": "2013", "month": "01"}:
+            (Path(builder.lake.url) / file.path).unlink()
+
+    assert len(second.files) == 2
+    assert ids(flights.where(carrier="UA", year=2013, month=1)) == [2]
+    assert flights.find(1, carrier="UA", month=1) is None
+
+
 def test_where_sees_no_orphans(builder: LakeBuilder, flights: Archived) -> None:
     builder.store([flight(9, date(2013, 1, 5))], "orphan")
     assert ids(flights.where()) == [1, 2, 3, 4, 5]

@@ -1,5 +1,6 @@
 """What readers of the lake see: committed generations only, the newest version of each key, exact values."""
 
+import random
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from lake_builder import CARRIER, COLUMNS, FARE, ID, NOON, TIME, LakeBuilder, flight, month
+from lake_builder import CARRIER, COLUMNS, FARE, ID, NOON, TIME, LakeBuilder, Row, flight, month
 
 from blocks.lake import Lake
 from blocks.ledger import Ledger
@@ -18,6 +19,7 @@ from blocks.local_lake import LocalLake
 from schemas.column_plan import Column, Kind, arrow_schema, duckdb_type
 from schemas.config import Settings
 from schemas.errors import ConfigError, LakeError, ProofFailed
+from schemas.manifest import Manifest
 from schemas.window import Window
 from tasks.views import open_views, query_lake
 
@@ -129,6 +131,52 @@ def test_composite_key_is_compared_as_a_whole(lake: LocalLake) -> None:
     assert days == [("AA", date(2013, 1, 5)), ("UA", date(2013, 1, 6))]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_newest_versions_are_those_of_a_source_that_is_archived_and_purged_at_random(
+    lake: LocalLake, seed: int
+) -> None:
+    """Rows change, move between windows and back, and are deleted; windows are exported and purged in any order."""
+    chance, flights = random.Random(seed), LakeBuilder(lake, partition_by=("carrier",))
+    source: dict[int, Row] = {}
+    newest: dict[int, Row] = {}
+    archived: list[tuple[Manifest, list[Row]]] = []
+    for step in range(40):
+        day, carrier = date(2013, chance.choice([1, 2, 3]), 5), chance.choice(["AA", "UA"])
+        match chance.choice(["insert", "insert", "change", "change", "delete", "export", "export", "purge"]):
+            case "insert":
+                source[step] = flight(step, day, carrier)
+            case "change" if source:
+                id = chance.choice(list(source))
+                source[id] = flight(id, day, carrier)
+            case "delete" if source:
+                source.pop(chance.choice(list(source)))
+            case "export":
+                window = month(day.year, day.month)
+                held = [row for manifest, rows in archived if manifest.window == window for row in rows]
+                rows = [r for r in source.values() if window.start <= r["departed_at"] < window.end and r not in held]
+                if rows:
+                    archived.append((flights.commit(rows, window), rows))
+                    newest.update((row["id"], row) for row in rows)
+            case "purge" if archived:
+                manifest, rows = archived[chance.randrange(len(archived))]
+                changed = sum(row["id"] in source and source[row["id"]] != row for row in rows)
+                gone = sum(row["id"] not in source for row in rows)
+                taken_at = archived[-1][0].attestation.snapshot.taken_at  # it ends after the newest snapshot
+                after_h = (taken_at - manifest.attestation.snapshot.taken_at).total_seconds() / 3600 + 0.5
+                if not any(g.receipts for g in flights.generations() if g.manifest == manifest):
+                    flights.purge(manifest, changed_since=changed, already_gone=gone, after_h=after_h)
+                for row in rows:
+                    if source.get(row["id"]) == row:
+                        del source[row["id"]]
+
+    expected = sorted((row["id"], row["departed_at"].month, row["carrier"]) for row in newest.values())
+    if archived:
+        assert ask(lake, "SELECT id, month(departed_at), carrier FROM flights ORDER BY id") == expected
+        american = [row for row in expected if row[2] == "AA"]
+        query = "SELECT id, month(departed_at), carrier FROM flights WHERE carrier = 'AA' ORDER BY id"
+        assert ask(lake, query) == american
+
+
 def test_table_without_a_key_shows_all_its_rows(lake: LocalLake) -> None:
     flights = LakeBuilder(lake, key=())
     flights.commit([flight(1, date(2013, 1, 5))], JANUARY)
@@ -197,11 +245,11 @@ def test_partition_keys_of_all_types_keep_their_type_and_value(lake: LocalLake) 
 def test_dates_that_a_path_cannot_say_come_from_the_file(lake: LocalLake) -> None:
     day = Column(name="day_of", source_type="date", kind=Kind.DATE)
     builder = LakeBuilder(lake, columns=(*COLUMNS, day), partition_by=("day_of", "year"))
-    before_christ = -800_000  # days since 1970; Python has no such date
-    builder.commit([flight(1, date(2013, 1, 5), day_of=before_christ), flight(2, date(2013, 1, 5), day_of=0)], JANUARY)
+    days = [-800_000, 2**31 - 1, -(2**31) + 1, 0]  # since 1970: before Christ, infinity, -infinity, and a plain one
+    builder.commit([flight(n, date(2013, 1, 5), day_of=day) for n, day in enumerate(days)], JANUARY)
 
-    rows = ask(lake, "SELECT id, day_of - DATE '1970-01-01', year FROM flights ORDER BY id")
-    assert rows == [(1, before_christ, 2013), (2, 0, 2013)]
+    rows = ask(lake, "SELECT day_of::VARCHAR, year FROM flights ORDER BY id")
+    assert rows == [("0222-09-04 (BC)", 2013), ("infinity", 2013), ("-infinity", 2013), ("1970-01-01", 2013)]
 
 
 @pytest.mark.parametrize("folder", ["carrier=XX/year=1999", "env=prod", "[a]*?{b}", "x y%20'é", "up/../lake"])
@@ -283,6 +331,16 @@ def test_column_that_came_later_is_null_before_and_one_that_went_stays(flights: 
     ]
     assert [name for name, *_ in ask(flights.lake, "DESCRIBE flights")] == [
         "id", "departed_at", "carrier", "Gate", "fare", "year", "month",
+    ]  # fmt: skip
+
+
+def test_column_whose_name_changed_its_case_is_one_column(flights: LakeBuilder) -> None:
+    flights.commit([flight(1, date(2013, 1, 5), fare=Decimal(7))], JANUARY)
+    flights.columns = (ID, TIME, CARRIER, FARE.model_copy(update={"name": "Fare"}))
+    flights.commit([flight(2, date(2013, 2, 5), Fare=Decimal(8))], FEBRUARY)
+
+    assert ask(flights.lake, "SELECT * EXCLUDE (departed_at) FROM flights ORDER BY id") == [
+        (1, "UA", Decimal(7), 2013, 1), (2, "UA", Decimal(8), 2013, 2),
     ]  # fmt: skip
 
 
@@ -388,6 +446,16 @@ def test_records_of_datasets_that_a_query_does_not_name_are_not_read(lake: Local
     assert ask(lake, "SELECT id FROM flights") == [(1,)]
     with pytest.raises(ProofFailed, match="damaged"):
         ask(lake, "SHOW TABLES")
+
+
+def test_question_about_the_views_themselves_sees_all_of_them(lake: LocalLake) -> None:
+    for dataset in ("flights", "flights_2012"):
+        LakeBuilder(lake, dataset=dataset).commit([flight(1, date(2013, 1, 5))], JANUARY)
+
+    names = ask(
+        lake, "SELECT view_name FROM duckdb_views() WHERE view_name LIKE 'flights%' AND NOT internal ORDER BY 1"
+    )
+    assert len(names) == 4
 
 
 def test_unknown_dataset_names_those_that_exist(lake: LocalLake) -> None:
