@@ -3,17 +3,19 @@
 Layout below `_tidegate/`, one record a file, none ever changed:
 
     manifests/<dataset>/<window>/<generation>.json    a committed generation
+    intents/<dataset>/<stem>.json                     an export that has not committed yet; deleted when it has
     removals/<dataset>/<run>.json                     files taken out of the lake on purpose
-    receipts/<dataset>/<window>/<generation>-<run>.json   a purge that came to its end
+    receipts/<dataset>/<window>/<generation>-<id>.json    a purge that came to its end
     attempts/<dataset>/<window>/<generation>-<attempt>-<what>.json   a purge that began, or was stopped
 """
 
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import uuid4
 
 from blocks.lake import Lake
-from schemas.errors import Busy
-from schemas.manifest import Attempt, Manifest, Receipt, Record, Removal
+from schemas.errors import Busy, LakeError
+from schemas.manifest import Attempt, Intent, Manifest, Receipt, Record, Removal
 from schemas.window import Window
 
 ROOT = "_tidegate"
@@ -72,7 +74,7 @@ class Ledger:
         return self._joined([manifest], receipts)[0]
 
     def _joined(self, manifests: list[Manifest], receipts: list[Receipt]) -> list[Generation]:
-        removed = {path for removal in self._read_all("removals", Removal) for path in removal.paths}
+        removed = self.removed_files()
         by_manifest: dict[str, list[Receipt]] = {}
         for receipt in sorted(receipts, key=lambda r: r.finished_at):
             by_manifest.setdefault(receipt.manifest, []).append(receipt)
@@ -85,18 +87,42 @@ class Ledger:
             for manifest in sorted(manifests, key=lambda m: (m.attestation.snapshot.taken_at, m.path))
         ]
 
-    def commit(self, manifest: Manifest) -> None:
-        """Make a generation exist.
+    def begin(self, intent: Intent) -> None:
+        """Record that files with this stem in their names are about to be stored."""
+        self._append("intents", intent, intent.stem)
+
+    def commit(self, manifest: Manifest, stem: str) -> None:
+        """Make a generation exist, whose files were stored under the intent `stem`.
 
         Raises:
-            Busy: Somebody else committed this generation of the window first.
+            Busy: Somebody else committed this generation of the window first, or took this export for dead.
         """
-        if not self._lake.put_if_absent(manifest.path, manifest.to_bytes()):
+        intent = self._intent_path(stem)
+        alive = self._lake.find(intent) is not None and self._lake.find(f"{intent}.void") is None
+        if not alive or not self._lake.put_if_absent(manifest.path, manifest.to_bytes()):
             raise Busy(
-                f"Another run committed generation {manifest.generation} of {manifest.window} of {self._dataset}.",
-                state="Its files are in the lake; this run's copy of them is not part of it.",
+                f"Another run took over generation {manifest.generation} of {manifest.window} of {self._dataset}.",
+                state="Nothing of this run's export is part of the lake; what the other committed is.",
                 next_step="Run the same command again; it goes on from what is committed.",
             )
+        self._lake.delete([intent])
+
+    def void_abandoned(self) -> list[str]:
+        """Return the stems of exports that began and did not commit; from here on they cannot any more."""
+        intents = self._read_all("intents", Intent)
+        for intent in intents:
+            self._lake.put_if_absent(f"{self._intent_path(intent.stem)}.void", b"")
+        return [intent.stem for intent in intents]
+
+    def forget(self, stems: list[str]) -> None:
+        """Delete the intents of exports of which nothing is left."""
+        paths = [self._intent_path(stem) for stem in stems]
+        self._lake.delete(paths)
+        self._lake.delete([f"{path}.void" for path in paths])
+
+    def removed_files(self) -> set[str]:
+        """Return the paths of files that were removed on purpose."""
+        return {path for removal in self._read_all("removals", Removal) for path in removal.paths}
 
     def next_generation(self, window: Window) -> int:
         """Return the number that the next generation of this very window will have."""
@@ -105,7 +131,7 @@ class Ledger:
 
     def record_receipt(self, receipt: Receipt) -> None:
         """Record that a purge came to its end."""
-        self._append("receipts", receipt, f"{_generation_part(receipt.manifest)}-{receipt.run_id}")
+        self._append("receipts", receipt, f"{_generation_part(receipt.manifest)}-{uuid4().hex[:12]}")
 
     def record_attempt(self, attempt: Attempt) -> None:
         """Record that a purge began, or that it was stopped."""
@@ -133,13 +159,24 @@ class Ledger:
         return [path for path in present if path not in named]
 
     def _append(self, kind: str, record: Record, name: str) -> None:
-        self._lake.put_if_absent(f"{ROOT}/{kind}/{self._dataset}/{name}.json", record.to_bytes())
+        path = f"{ROOT}/{kind}/{self._dataset}/{name}.json"
+        if not self._lake.put_if_absent(path, record.to_bytes()):
+            raise LakeError(
+                f"The record {path} is there already, and records are never changed.",
+                next_step="Run the same command again; if it happens again, please report it.",
+            )
+
+    def _intent_path(self, stem: str) -> str:
+        return f"{ROOT}/intents/{self._dataset}/{stem}.json"
 
     def _read_all(self, kind: str, record: type[R]) -> list[R]:
-        return self._read_below(f"{ROOT}/{kind}/{self._dataset}", record)
+        # Deeper than its kind of record lies, it belongs to a dataset in a folder of this one.
+        depth = {"manifests": 2, "receipts": 2, "removals": 1, "intents": 1}[kind]
+        return self._read_below(f"{ROOT}/{kind}/{self._dataset}", record, depth)
 
-    def _read_below(self, folder: str, record: type[R]) -> list[R]:
-        paths = [entry.path for entry in self._lake.list(folder)]
+    def _read_below(self, folder: str, record: type[R], depth: int = 1) -> list[R]:
+        found = (entry.path for entry in self._lake.list(folder))
+        paths = [p for p in found if p.endswith(".json") and p.removeprefix(f"{folder}/").count("/") == depth - 1]
         return [record.from_bytes(data, path) for path, data in zip(paths, self._lake.read_many(paths), strict=True)]
 
 

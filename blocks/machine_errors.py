@@ -7,7 +7,9 @@ import duckdb
 
 from schemas.errors import LakeError, ProofFailed
 
-_ROOM = "Make room (`df -h`, `df -i`, `ulimit -f`), or set temp_dir and memory_limit in settings.yaml; then run it again."
+_ROOM = (
+    "Make room (`df -h`, `df -i`, `ulimit -f`), or set temp_dir and memory_limit in settings.yaml; then run it again."
+)
 
 
 @contextmanager

@@ -51,11 +51,11 @@ def archive_table(
     wanted = project.archive(archive).with_overrides(from_=from_, to=to, older_than=older_than, purge=purge)
     job = inspect_task(project, wanted)
     lake, run_id = open_lake(job.settings.lake, job.settings.temp_dir), str(flow_run.id)
-    lake.check(write=not dry_run)
     ledger = Ledger(lake, job.dataset)
     if dry_run:
         return planned_report(job, plan_task(job, ledger.generations()), run_id)
 
+    lake.check(write=True)
     with archiver_lock(source_url(job.config_dir, job.archive.source), job.table):
         orphans_task(lake, ledger)
         plan = plan_task(job, ledger.generations())

@@ -167,6 +167,20 @@ class Manifest(Record):
         return sum(file.size_bytes for file in self.files)
 
 
+class Intent(Record):
+    """An export that is about to store files; it is deleted once they are committed.
+
+    Only files that an intent names may be taken for left over: were all records of a lake lost, every file in it
+    would look like one.
+    """
+
+    kind: ClassVar[str] = "intent"
+
+    stem: str
+    run_id: str
+    at: datetime
+
+
 class Removal(Record):
     """Files that were removed from the lake on purpose; readers and audits leave them out."""
 

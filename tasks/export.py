@@ -26,7 +26,7 @@ from blocks.source_url import source_url
 from schemas.errors import GateFailed, ProofFailed
 from schemas.exported import Exported
 from schemas.job import Job
-from schemas.manifest import Attestation, DataFile, Manifest, as_hex
+from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.partition import partition_path
 from schemas.window import Window
 from tasks.known_rows import KnownRows, known_rows
@@ -164,6 +164,7 @@ class _Export:
         generation = ledger.next_generation(window)
         # An attempt that failed half-way has left files; the next one must not meet their names.
         stem = f"{window.id}-g{generation:06d}-{uuid4().hex[:12]}"
+        ledger.begin(Intent(stem=stem, run_id=run_id, at=datetime.now(UTC)))
         digest = sum(file.digest for file in written) % 2**64
         files = tuple(self._store(file, stem, n) for n, file in enumerate(written))
         manifest = Manifest(
@@ -198,7 +199,7 @@ class _Export:
             committed_at=datetime.now(UTC),
             written_by=f"tidegate {version('tidegate')}",
         )
-        ledger.commit(manifest)
+        ledger.commit(manifest, stem)
         return Exported(
             manifest=manifest.path,
             generation=generation,

@@ -31,9 +31,8 @@ def inspect_source(project: Project, archive: Archive) -> Job:
         ConfigError: Something that the configuration names is not there, not allowed, or not safe.
         SourceUnavailable: The source could not be reached.
     """
-    url = secret_url_of(project.source(archive.source))
     try:
-        return _inspect(url, project, archive)
+        return _inspect(secret_url_of(project.source(archive.source)), project, archive)
     except TidegateError as error:
         error.state = error.state or _UNTOUCHED
         raise
@@ -84,7 +83,7 @@ def _columns(connection: Connection, archive: Archive, table: Table) -> tuple[Co
         if name in names:
             raise ConfigError(
                 f"archives[{archive.name}].columns.derive: {archive.table} already has a column {name!r}.",
-                    next_step="Give the derived column a name of its own.",
+                next_step="Give the derived column a name of its own.",
             )
         kept.append(derived_column(connection, table, name, expression))
     alike = [name for name, count in Counter(column.name.casefold() for column in kept).items() if count > 1]
@@ -124,7 +123,7 @@ def _check_time(job: Job) -> None:
             raise ConfigError(
                 f"archives[{job.archive.name}].to: {until.isoformat()} is in the future; rows of windows that are not "
                 "over yet are still being written.",
-                    next_step="Give a `to` that is not after now, or use older_than.",
+                next_step="Give a `to` that is not after now, or use older_than.",
             )
 
 

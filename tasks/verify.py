@@ -76,20 +76,36 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
     with machine_errors(what, "No row was deleted on account of this generation."):
         findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
-        differing: tuple[str, ...] = ()
-        if all(finding.check in {"digest", "rows"} for finding in findings):
-            differing = name_differences(job, lake, generation, scratch)
-        told = [f"  {finding}" for finding in findings]
+        raise _proof_failed(job, lake, generation, findings, scratch)
+    return VerifiedGeneration(manifest, keys, _SEAL)
+
+
+def _proof_failed(job: Job, lake: Lake, generation: Generation, findings: list[Finding], scratch: Path) -> ProofFailed:
+    """Return the error that says what differs, what became of the rows so far, and what can be done."""
+    manifest = generation.manifest
+    told = [f"  {finding}" for finding in findings]
+    if all(finding.check in {"digest", "rows"} for finding in findings):
+        differing = name_differences(job, lake, generation, scratch)
         if differing:
             told.append(f"  For example the rows with key (and the columns that differ): {'; '.join(differing)}")
-        raise ProofFailed(
-            f"Window {manifest.window}, generation {manifest.generation}: the lake does not hold what the source "
-            "attested.\n" + "\n".join(told),
-            state="No row was deleted on account of this generation; all its rows that were in the source are there.",
-            next_step=f"tidegate verify {manifest.archive} shows what else is concerned. To archive the window again, "
-            f"move the manifest {manifest.path} out of the lake and run: tidegate archive {manifest.archive}",
+    restore = "Restore what is damaged from a backup or an older object version"
+    if generation.purged or Ledger(lake, job.dataset).open_attempts(manifest):
+        state = "This run deleted nothing of it; an earlier purge of it had begun, when its proof still held."
+        next_step = (
+            f"{restore}; the rows that it deleted are nowhere else. Then run: tidegate verify {manifest.archive}"
         )
-    return VerifiedGeneration(manifest, keys, _SEAL)
+    else:
+        state = "No row was deleted on account of this generation; its rows are in the source."
+        next_step = (
+            f"{restore}, or move {manifest.path} out of the lake to have the window archived again; "
+            f"then run: tidegate archive {manifest.archive}"
+        )
+    return ProofFailed(
+        f"Window {manifest.window}, generation {manifest.generation}: the lake does not hold what the source "
+        "attested.\n" + "\n".join(told),
+        state=state,
+        next_step=next_step,
+    )
 
 
 def check_generation(

@@ -13,7 +13,7 @@ import time
 
 def serve(listener: int) -> None:
     """Serve Prefect's API on a listening socket."""
-    pass
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     import uvicorn
 
     config = uvicorn.Config(

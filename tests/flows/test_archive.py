@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 from service_bench import Bench
 
+from blocks.ledger import Ledger
 from schemas.errors import Busy, ConfigError, GateFailed
 from schemas.report import WindowState
 from tasks import export as export_module
 from tasks.export import export_window
+from tasks.remove_orphans import remove_orphans
 
 GATE = """
 import pandera.polars as pa
@@ -248,6 +250,35 @@ def test_what_a_run_that_died_left_is_removed_and_never_seen(bench: Bench) -> No
     assert bench.run().totals["deleted"] == 400
     assert bench.ledger.orphans() == []
     assert not set(orphans) & set(bench.records())
+
+
+def test_files_of_a_lost_manifest_are_never_taken_for_left_over(bench: Bench) -> None:
+    """Were the records of a purged window lost, its files would be the only copy of its rows."""
+    bench.fill_orders(400)
+    bench.run()
+    files = bench.lake_files()
+    for generation in bench.generations():
+        bench.lake.delete([generation.manifest.path])
+    bench.run("again")
+    assert all(path.exists() for path in files)
+
+
+def test_an_export_that_was_taken_for_dead_cannot_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock was lost, another archiver removed its files, and it is still running."""
+    bench.fill_orders(50)
+    job, (planned,) = bench.job(), bench.plan().windows
+    commit = Ledger.commit
+
+    def late(ledger: Ledger, *arguments: object) -> None:
+        remove_orphans(bench.lake, bench.ledger)
+        commit(ledger, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ledger, "commit", late)
+    with pytest.raises(Busy, match="took over"):
+        export_window(job, planned.window, (), "slow")
+    monkeypatch.undo()
+    assert bench.generations() == []
+    assert bench.run().totals["deleted"] == 50
 
 
 def test_two_exports_of_the_same_generation_commit_only_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

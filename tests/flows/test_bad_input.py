@@ -156,7 +156,15 @@ def test_a_where_that_fails_on_a_row_is_an_error_that_touches_nothing(untouched:
 
 @pytest.mark.parametrize(
     "expression",
-    ["nosuch + 1", "1), (2", "count(*)", "unnest(ARRAY[1, 2])", "row_number() OVER ()", "1; DROP TABLE ordres_old", "1 +"],
+    [
+        "nosuch + 1",
+        "1), (2",
+        "count(*)",
+        "unnest(ARRAY[1, 2])",
+        "row_number() OVER ()",
+        "1; DROP TABLE ordres_old",
+        "1 +",
+    ],
 )
 def test_a_derived_column_that_is_not_one_value_a_row_is_refused(untouched: Bench, expression: str) -> None:
     untouched.configure(columns={"derive": {"extra": expression}})

@@ -73,7 +73,7 @@ def test_a_predicate_and_a_derived_column_may_use_hostile_names(odd: Bench) -> N
         folder="odd",
         time_column="at",
         where="\"per%cent\" LIKE '%; 1'",
-        columns={"derive": {'odd "sum" %': '"per%cent" || \'%\''}},
+        columns={"derive": {'odd "sum" %': "\"per%cent\" || '%'"}},
     )
     assert odd.run().totals["deleted"] == 10
     assert odd.lake_rows('"odd ""sum"" %"')[0] == ("0 of %\"'; 1%",)

@@ -21,7 +21,10 @@ Path({out!r}).write_text(window.error)
 
 def fill(bench: Bench) -> None:
     bench.fill_orders(0)
-    bench.sql("INSERT INTO orders SELECT g, '2024-01-05', 's', g, md5(g::text) FROM generate_series(1, 2000) g")
+    bench.sql(
+        "INSERT INTO orders SELECT g, '2024-01-05', 's', g, md5(g::text) || md5((g + 0.5)::text) "
+        "FROM generate_series(1, 2000) g"
+    )
     bench.configure(purge={"mode": "delete", "batch_rows": 1000})
 
 
@@ -88,7 +91,7 @@ def on_s3(bench: Bench, s3_server: SeaweedFS, s3_bucket: str, monkeypatch: pytes
     """A project whose lake is a prefix of its own on S3, and whose keys are in the environment."""
     bench.settings = {"lake": f"s3://{s3_bucket}/{uuid.uuid4().hex}"}
     bench.configure()
-    bench.fill_orders(200)
+    bench.fill_orders(60)
     use_keys(monkeypatch, s3_server.key, s3_server.secret)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint_url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -101,10 +104,10 @@ def use_keys(monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
 
 
 def test_rows_leave_for_s3_and_a_second_run_changes_nothing(on_s3: Bench) -> None:
-    assert on_s3.run("first", purging=False).totals["archived"] == 200
+    assert on_s3.run("first", purging=False).totals["archived"] == 60
     on_s3.sql("UPDATE orders SET note = 'changed' WHERE id = 7")
     report = on_s3.run("second")
-    assert (report.totals["archived"], report.totals["deleted"], report.totals["changed_since"]) == (1, 200, 1)
+    assert (report.totals["archived"], report.totals["deleted"], report.totals["changed_since"]) == (1, 60, 1)
     assert on_s3.count() == 0
     before = on_s3.records()
     assert set(on_s3.run("third").totals.values()) == {0}
@@ -116,13 +119,14 @@ def test_rows_leave_for_s3_and_a_second_run_changes_nothing(on_s3: Bench) -> Non
 def test_damage_on_s3_is_found_and_nothing_is_deleted(on_s3: Bench) -> None:
     on_s3.run("first", purging=False)
     path = on_s3.generations()[0].files[0]
-    content = bytearray(on_s3.lake.read(path))
+    content = bytearray(on_s3.records()[path])
     content[len(content) // 2] ^= 1
-    on_s3.lake.delete([path])
-    on_s3.lake.put_if_absent(path, bytes(content))
+    lake = on_s3.lake
+    lake.delete([path])
+    lake.put_if_absent(path, bytes(content))
     report = on_s3.failed_run()
     assert report.exit_code == 3 and "checksum" in str(report.windows[0].error)
-    assert on_s3.count() == 200 - report.totals["deleted"] > 0
+    assert on_s3.count() == 60
 
 
 @pytest.mark.parametrize("wrong", ["secret", "bucket", "read-only", "endpoint"])
@@ -149,7 +153,7 @@ def test_an_s3_lake_that_refuses_is_found_before_anything_is_exported(
     assert is_transient(caught.value) is isinstance(caught.value, LakeUnavailable) is (wrong == "endpoint")
     assert caught.value.state and caught.value.next_step
     assert not {"hunter22-hunter22", s3_server.secret, s3_server.reader_secret} & set(str(caught.value).split())
-    assert on_s3.count() == 200
+    assert on_s3.count() == 60
     if wrong == "read-only":
         use_keys(monkeypatch, s3_server.key, s3_server.secret)
         assert on_s3.records() == {}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -14,7 +15,7 @@ from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.parquet_writer import DatasetWriter
 from schemas.column_plan import DIGEST_MODULUS, Column, Kind, arrow_schema, row_digest
-from schemas.manifest import Attestation, DataFile, Manifest, Receipt, Removal, Snapshot, as_hex
+from schemas.manifest import Attestation, DataFile, Intent, Manifest, Receipt, Removal, Snapshot, as_hex
 from schemas.partition import partition_path
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 
@@ -100,7 +101,9 @@ class LakeBuilder:
                 **changes,
             }
         )
-        self.ledger.commit(manifest)
+        stem = uuid4().hex
+        self.ledger.begin(Intent(stem=stem, run_id="run", at=datetime.now(UTC)))
+        self.ledger.commit(manifest, stem)
         if purged:
             self.purge(manifest)
         return manifest

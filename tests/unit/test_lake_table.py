@@ -89,6 +89,7 @@ def ids(frame: pl.DataFrame) -> list[int]:
         ({"id": 1}, [1]),
         ({"id": [1, 2], "carrier": "UA"}, [2]),
         ({"id": 2**80}, []),
+        ({"id": []}, []),
         ({"fare": Decimal("3.0001")}, [3]),
         ({"fare": Decimal("3.00011")}, []),
         ({"fare": None}, [1, 2, 4, 5]),

@@ -69,7 +69,7 @@ def session(url: str) -> Iterator[Connection]:
 
 def statement(text: str) -> sql.SQL:
     """Return SQL text built by this package (identifiers quoted, literals made by `literal`) for psycopg."""
-    return sql.SQL(text)  # type: ignore[arg-type]
+    return sql.SQL(text)
 
 
 def literal(value: object) -> str:
