@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,7 +52,7 @@ def verify_and_purge(job: Job, ledger: Ledger) -> dict[str, float]:
             deleted += purge(verified, job, "bench").deleted
             purging_s += time.monotonic() - started
     # Between two batches of one generation only.
-    batches = [b[0] - a[0] for a, b in zip(ticks, ticks[1:], strict=False) if b[1] > a[1]]
+    batches = [b[0] - a[0] for a, b in pairwise(ticks) if b[1] > a[1]]
     tenth = max(1, len(batches) // 10)
     return {
         "rows": deleted,

@@ -13,7 +13,8 @@ CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 NASTY_TEXT = (
     "", " ", "  both  ", "trailing ", "trailing\t", "\n", "line\r\nline", "~", "1:~", "NULL", "null", "\\N", "\\",
-    "\\.", ",", ",~,", "0:", "3:a,b", '"', '""', "'", "''", "O'Brien", "{}", "{NULL}", "%s %d %%", "$1", "{0}", "\ufeffbom",
+    "\\.", ",", ",~,", "0:", "3:a,b", '"', '""', "'", "''", "O'Brien", "{}", "{NULL}", "%s %d %%", "$1", "{0}",
+    "\ufeffbom",
     "é", "e\u0301", "ß", "İ", "日本語", "😀", "👩\u200d👧", "\u200b", "\u202eabc", "\U0010ffff", "\ufffe", "\x01",
     "\x1a", "\x7f", "\x85", "=cmd|' /C calc'!A0", "; DROP TABLE x; --", "a" * 10_000, "😀" * 3_000,
 )  # fmt: skip
