@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from tidegate.prefect_threads import end_prefect_threads
+
 pytest_plugins = ["service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_cli"]
 
 
@@ -11,6 +13,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in CI, where nothing may be left out, why a run with skipped tests fails."""
     if _skipped(terminalreporter):
         terminalreporter.write_line("CI is set, and tests were skipped: this run has failed.", red=True)
+
+
+def pytest_unconfigure() -> None:
+    """End quietly, also after tests that ran flows."""
+    end_prefect_threads()
 
 
 @pytest.hookimpl(trylast=True)

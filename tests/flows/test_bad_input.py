@@ -118,7 +118,8 @@ WRONG_PREDICATES = {
     "closes two brackets": "true)) OR ((true",
     "closes another bracket": "id < 5] OR ARRAY[true",
     "two statements": "true; DROP TABLE ordres_old",
-    "two statements and brackets": "true)) q; DROP TABLE ordres_old; SELECT * FROM (SELECT 1 WHERE (true",
+    "two statements and a bracket": "true) IS NULL; DROP TABLE ordres_old; SELECT (true",
+    "two statements and two brackets": "true)) q; DROP TABLE ordres_old; SELECT * FROM (SELECT 1 WHERE (true",
     "two statements and other brackets": "true] IS NULL; DROP TABLE ordres_old; SELECT ARRAY[true",
 }
 

@@ -48,6 +48,7 @@ def test_no_room_for_the_evidence_deletes_nothing_and_the_next_run_does_it(bench
     before = bench.records()
     error = limited_run(bench, 10_000)
     assert "cannot be verified" in error and "File too large" in error and "No row was deleted" in error
+    assert "df -h" in error
     assert (bench.count(), bench.records()) == (2000, before)
     assert bench.run("again").totals["deleted"] == 2000
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from service_bench import Bench
 
+from blocks.dialects.postgresql.source_errors import redact
 from schemas.errors import ConfigError, TidegateError
 
 PASSWORD = "p@ss/w%rd:x#y?ü&z"
@@ -112,6 +113,19 @@ def test_a_password_among_the_parameters_of_a_url_is_not_shown(guarded: Bench, s
         guarded.run()
     silent += told_by(caught.value)
     assert "password=***" in str(caught.value)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "x", "plain-secret"])
+def test_a_password_is_taken_out_of_any_text_that_a_driver_prints(password: str) -> None:
+    encoded = quote(password, safe="")
+    url = f"postgresql://shop:{encoded}@db.example:5432/shop"
+    texts = [url, f"cannot reach {url}: refused", f"host=db.example password={encoded} user=shop"]
+    if len(password) > 2:
+        texts += [f"the password {password!r} is wrong", f"token {encoded}"]
+    for text in texts:
+        shown = redact(text, url)
+        assert "***" in shown and f":{encoded}@" not in shown and f"={encoded}" not in shown
+        assert len(password) < 3 or (password not in shown and encoded not in shown)
 
 
 def test_errors_of_the_reader_do_not_show_it(guarded: Bench, silent: list[object]) -> None:

@@ -94,7 +94,7 @@ def test_a_server_that_is_full_is_worth_another_try(bench: Bench) -> None:
 
 def failure_of(connection: psycopg.Connection[Any], query: str) -> TidegateError:
     with pytest.raises(psycopg.Error) as caught:
-        connection.execute(query)  # type: ignore[arg-type]
+        connection.execute(query)
     return translate(caught.value, "postgresql://nobody@nowhere/db")
 
 

@@ -115,7 +115,7 @@ COLUMNS = tuple(
 @given(more=st.lists(st.text("~,:0123", max_size=6), max_size=4))
 def test_two_different_rows_never_share_a_text(more: list[str]) -> None:
     texts = {*FIELDS, *more}
-    rows = list(product(texts, texts, (None, 0, 1, 10), (None, 0, 1, 10), (None, True, False), (None, b"", b"~")))
+    rows = list(product(texts, texts, (None, 1, 11), (None, 1, 11), (None, True, False), (None, b"", b"~")))
     schema = arrow_schema(COLUMNS)
     arrays = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)]
     with duckdb.connect() as connection:

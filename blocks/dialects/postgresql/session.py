@@ -36,8 +36,11 @@ SAFETY = {"row_security": "off"}
 
 
 def session_statements() -> list[str]:
-    """Return the `SET` statements of every Tidegate session."""
-    return [f"SET {name} = '{value}'" for name, value in {**PRINTING, **TUNING, **SAFETY}.items()]
+    """Return the statements with which every Tidegate session begins."""
+    return [f"SET {name} = '{value}'" for name, value in {**PRINTING, **TUNING, **SAFETY}.items()] + [
+        # PostgreSQL 17 and later; older ones do not know the setting.
+        "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
+    ]
 
 
 @contextmanager

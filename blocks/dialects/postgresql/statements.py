@@ -42,7 +42,9 @@ def older_than_fence(xmin: int, alias: str = "") -> str:
     before the snapshot: it is the very version that was read. Sound on the same cluster and timeline, within
     2^31 transactions of the snapshot.
     """
-    return f"age({alias}xmin) > age('{xmin % 2**32}'::xid)"
+    # By their full names: nothing that somebody put into the search path may take their place.
+    version, horizon = f"pg_catalog.age({alias}xmin)", f"pg_catalog.age('{xmin % 2**32}'::pg_catalog.xid)"
+    return f"{version} OPERATOR(pg_catalog.>) {horizon}"
 
 
 def count_by_window(
