@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -11,17 +12,18 @@ from schemas.config import Settings
 @contextmanager
 def duck(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that is closed at the end."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": settings.memory_limit,
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "preserve_insertion_order": "false",
-    }
-    if settings.temp_dir:
-        config["temp_directory"] = str(settings.temp_dir)
-    with duckdb.connect(":memory:", config=config) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
+    # A folder of its own: spilled files have the same names in every connection.
+    with TemporaryDirectory(prefix="tidegate-duckdb-", dir=settings.temp_dir) as spilled:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": settings.memory_limit,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "preserve_insertion_order": "false",
+            "temp_directory": spilled,
+        }
+        with duckdb.connect(":memory:", config=config) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
 
 
 def text_literal(text: str) -> str:

@@ -144,8 +144,10 @@ class Ledger:
 
     def open_attempts(self, manifest: Manifest) -> list[Attempt]:
         """Return the purges of a generation that began, or were stopped, since one last came to its end."""
-        finished = [r.finished_at for r in self._read_all("receipts", Receipt) if r.manifest == manifest.path]
-        found = self._read_below(f"{ROOT}/attempts/{self._dataset}/{manifest.window.id}", Attempt)
+        below = f"{self._dataset}/{manifest.window.id}"
+        receipts = self._read_below(f"{ROOT}/receipts/{below}", Receipt)
+        finished = [receipt.finished_at for receipt in receipts if receipt.manifest == manifest.path]
+        found = self._read_below(f"{ROOT}/attempts/{below}", Attempt)
         return [a for a in found if a.manifest == manifest.path and all(a.at > moment for moment in finished)]
 
     def orphans(self) -> list[str]:

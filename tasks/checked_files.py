@@ -32,7 +32,7 @@ def fetch_checked(lake: Lake, file: DataFile, scratch: Path) -> Path | Finding:
 def discard(paths: Iterable[Path], scratch: Path) -> None:
     """Remove those of the files that are copies."""
     for path in paths:
-        if path.is_relative_to(scratch):
+        if path.parent == scratch:  # not merely below it: a lake may lie there
             path.unlink(missing_ok=True)
 
 

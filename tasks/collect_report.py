@@ -8,7 +8,7 @@ from schemas.exported import Exported
 from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
 from schemas.purge_outcome import PurgeOutcome
-from schemas.report import RunFailed, RunReport, WindowReport, WindowState
+from schemas.report import RunReport, WindowReport, WindowState
 
 
 class Export(Protocol):
@@ -72,14 +72,10 @@ class ReportInProgress:
             )
 
     def finished(self) -> RunReport:
-        """Return the report.
-
-        Raises:
-            RunFailed: A window failed; the error carries the report.
-        """
+        """Return the report."""
         failed = any(window.state is WindowState.FAILED for window in self._windows.values())
         codes = self._exit_codes - {0}
-        report = RunReport(
+        return RunReport(
             archive=self._job.archive.name,
             state="failed" if failed else "done",
             run_id=self._run_id,
@@ -89,9 +85,6 @@ class ReportInProgress:
             rows_without_time=self._plan.rows_without_time,
             rows_beyond_time=self._plan.rows_beyond_time,
         )
-        if failed:
-            raise RunFailed(report)
-        return report
 
 
 def collect_report(job: Job, plan: Plan, exports: Iterable[Export], run_id: str) -> ReportInProgress:

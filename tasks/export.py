@@ -84,7 +84,7 @@ class _Export:
     ) -> None:
         self._job, self._window, self._lake, self._snapshot = job, window, lake, snapshot
         scope = in_window(job.time, window, job.archive.where)
-        fence = fence_predicate(snapshot.connection, job, window, generations[-1].manifest) if generations else None
+        fence = fence_predicate(snapshot.connection, job, window, generations) if generations else None
         self._predicate = f"{scope} AND NOT ({fence})" if fence else scope
         self.rows_in_window = snapshot.number(count_rows(job.table.quoted, scope))
         self.candidates = (

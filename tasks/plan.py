@@ -9,7 +9,6 @@ from blocks.ledger import Generation
 from blocks.source_url import source_url
 from schemas.column_plan import Kind, same_plan
 from schemas.job import Job
-from schemas.manifest import Manifest
 from schemas.plan import Plan, PlannedWindow
 from schemas.window import Window, as_moment, floor_to, windows_holding
 
@@ -89,14 +88,17 @@ def _within(window: Window, since: datetime | None, until: datetime) -> bool:
 def _planned(
     connection: Connection, job: Job, window: Window, rows: int, generations: list[Generation]
 ) -> PlannedWindow:
-    # A generation with other columns can no longer be compared with the table; its rows are exported anew.
+    # A generation with other columns can no longer be compared with the table, and one that is no longer whole proves
+    # nothing: the rows that are left of them are exported anew.
     unpurged = tuple(
-        g.manifest.path for g in generations if not g.purged and same_plan(g.manifest.columns, job.columns)
+        g.manifest.path
+        for g in generations
+        if not g.purged and not g.removed and same_plan(g.manifest.columns, job.columns)
     )
     earlier = tuple(g.manifest.path for g in generations)
     if not generations or not rows:
         return PlannedWindow(window=window, rows=rows, export=rows > 0, unpurged=unpurged, earlier=earlier)
-    fence = fence_predicate(connection, job, window, generations[-1].manifest)
+    fence = fence_predicate(connection, job, window, generations)
     unknown = rows
     if fence:
         predicate = in_window(job.time, window, job.archive.where)
@@ -105,19 +107,17 @@ def _planned(
     return PlannedWindow(window=window, rows=rows, export=unknown > 0, unpurged=unpurged, earlier=earlier)
 
 
-def fence_predicate(connection: Connection, job: Job, window: Window, newest: Manifest) -> str | None:
+def fence_predicate(connection: Connection, job: Job, window: Window, generations: list[Generation]) -> str | None:
     """Return the predicate of rows that earlier generations are known to hold, or None if nothing vouches for any.
 
     The newest generation's snapshot vouches for a row that has not changed since, provided that this generation
-    looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake.
+    looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake, nor are
+    those whose files were removed on purpose.
     """
+    newest = generations[-1].manifest
     same_rows = newest.window == window and newest.where == job.archive.where
-    same_gate = not newest.quarantine and newest.attestation.quarantined == 0
-    if (
-        same_rows
-        and same_gate
-        and same_plan(newest.columns, job.columns)
-        and fence_holds(connection, newest.attestation.snapshot)
-    ):
+    all_there = newest.attestation.quarantined == 0 and not any(generation.removed for generation in generations)
+    same_columns = same_plan(newest.columns, job.columns)
+    if same_rows and all_there and same_columns and fence_holds(connection, newest.attestation.snapshot):
         return older_than_fence(newest.attestation.snapshot.xmin)
     return None

@@ -22,9 +22,9 @@ from tasks.audit import audit
 from tasks.export import export_window
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
-from tasks.purge import purge
 from tasks.remove_orphans import remove_orphans
 from tasks.restore import restore_rows
+from tasks.show_progress import purge_and_show
 from tasks.verify import prove
 
 P = ParamSpec("P")
@@ -63,7 +63,7 @@ export_task = task(
 )(export_window)
 prove_task = task(name="verify", task_run_name="verify-{manifest_path}", cache_policy=NO_CACHE, **RETRYING)(prove)
 purge_task = task(name="purge", task_run_name="purge-{verified.manifest.window.id}", cache_policy=NO_CACHE, **RETRYING)(
-    purge
+    purge_and_show
 )
 restore_task = task(name="restore", task_run_name="restore-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
     restore_rows

@@ -4,18 +4,24 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from blocks.run_log import log_event
 from schemas.audit import AuditFailed, AuditReport
-from schemas.report import RunReport
+from schemas.report import RunFailed, RunReport
 from schemas.restore import RestoreReport
 
 
 def publish_report(report: RunReport) -> RunReport:
-    """Log the totals, draw the windows as an artifact of the flow run, and return the report."""
+    """Log the totals, draw the windows as an artifact of the flow run, and return the report.
+
+    Raises:
+        RunFailed: A window failed; the error carries the report.
+    """
     log_event("archive_done", archive=report.archive, **report.totals)
     rows = [window.model_dump(mode="json", exclude={"error"}) for window in report.windows]
     if rows:
         create_table_artifact(
             table=rows, key=f"archive-{report.archive.replace('_', '-')}", description=f"Windows of {report.archive}"
         )
+    if report.state == "failed":
+        raise RunFailed(report)
     return report
 
 

@@ -158,7 +158,7 @@ def _check_files(
         except FileNotFoundError:
             findings.append(Finding(check="missing", where=file.path, expected=f"{file.rows} rows", found="no file"))
             continue
-        if path.is_relative_to(scratch):
+        if path.parent == scratch:  # not merely below it: a lake may lie there
             copies.append(path)
         problem = check_bytes(file, path)
         if problem:

@@ -150,7 +150,10 @@ class Bench:
         report = collect_report(job, plan, (export(w) for w in plan.windows if w.export), run_id)
         if job.archive.purge.mode == "delete":
             report.purged([self._outcome(job, manifest, run_id) for manifest in report.to_purge])
-        return report.finished()
+        finished = report.finished()
+        if finished.state == "failed":
+            raise RunFailed(finished)
+        return finished
 
     def _outcome(self, job: Job, manifest: str, run_id: str) -> PurgeOutcome:
         with TemporaryDirectory(dir=self.folder) as scratch:

@@ -24,6 +24,7 @@ from schemas.config import Settings
 from schemas.errors import ConfigError, LakeError
 from schemas.flights import Flights
 from tasks.lake_table import LakeTable
+from tasks.remove_orphans import remove_orphans
 from tasks.typed_frame import InvalidRecords
 from tasks.verify import check_generation
 
@@ -371,6 +372,19 @@ def test_destroy_that_is_cut_short_is_whole_for_readers_and_ends_on_a_second_cal
     assert ids(flights.where()) == [1, 3, 4]
     assert len(all_files(builder.lake)) == len(before) - 2
     assert builder.ledger.orphans() == []
+
+
+def test_files_of_a_destroy_that_was_cut_short_go_with_the_next_archive_run(
+    builder: LakeBuilder, flights: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_files(builder.lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(builder.lake, "delete", lambda paths: None)
+        removal = flights.destroy_all(carrier="UA")
+
+    assert all_files(builder.lake) == before
+    assert remove_orphans(builder.lake, builder.ledger) == 2
+    assert before - all_files(builder.lake) == set(removal.paths)
 
 
 @pytest.mark.parametrize(
