@@ -145,7 +145,7 @@ def compare(bench: Bench, rows: int, rounds: int) -> dict[str, Measured]:
         bench.configure("rows")
         bench.tidegate(figures["export, proof: rows"], "export")
         bench.tidegate(figures["verify"], "verify")
-        bench.tidegate(figures["purge by proof"], "purge")
+        bench.tidegate(figures["purge by proof"], "purge-alone")
         bench.load("lineitem", rows)
         measure(figures["LIMIT loop"], [sys.executable, str(HERE / "rival_loop.py"), bench.url, "lineitem", END])
         whole = Measured()
@@ -178,7 +178,8 @@ def table(figures: dict[str, Measured], rows: int) -> list[str]:
     lines = ["| | wall s | CPU s (client) | peak MB | rows/s |", "|---|---|---|---|---|"]
     for name, measured in figures.items():
         wall, cpu, peak = measured.row()
-        lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {rows / wall:,.0f} |")
+        rate = median(said.get("rows_per_s", rows / wall) for said in measured.said)
+        lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {rate:,.0f} |")
     return lines
 
 
@@ -251,7 +252,7 @@ def main() -> None:
                 aim(
                     f"peak memory equal at {options.rows:,} and {options.memory_rows:,} rows",
                     f"{smaller[2]:.0f} and {larger[2]:.0f} MB",
-                    larger[2] < smaller[2] * 1.25,
+                    larger[2] < smaller[2] * 1.1 and larger[2] < 400,
                 )
             )
     text = "\n".join(lines) + "\n"

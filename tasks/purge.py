@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import numpy as np
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from blocks.dialects.postgresql.catalog import delete_triggers, describe
 from blocks.dialects.postgresql.lock import archiver_lock
@@ -25,7 +29,7 @@ from blocks.progress import report_progress
 from blocks.run_log import log_event
 from blocks.source_url import source_url
 from blocks.stop import StopRequest, stop_request
-from schemas.column_plan import Column
+from schemas.column_plan import Column, Kind
 from schemas.config import PurgeOptions
 from schemas.errors import Interrupted, ProofFailed, SourceError, TidegateError, is_transient
 from schemas.job import Job
@@ -34,6 +38,7 @@ from tasks.verify import VerifiedGeneration
 
 TRIES = 5  # of a batch that met a deadlock, a lock held by somebody else, or a serialization failure
 HEARTBEAT_S = 5.0
+_PLAIN_KINDS = frozenset({Kind.INTEGER, Kind.DECIMAL})  # their texts need no quotes in an array
 # Few keys against a large table: always by the index, whatever the statistics say.
 _BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
@@ -54,10 +59,18 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Keys of archived rows: one list of texts a key column, and the digests of the rows as hex."""
+    """Keys of archived rows as parameters of a statement, an array a key column, and the rows' digests (uint64)."""
 
-    keys: list[list[str]]
-    digests: list[str]
+    keys: list[list[str] | str]
+    raw_digests: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.raw_digests)
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests as the source prints them: an MD5's first 8 bytes, of which the number is little-endian."""
+        return [f"{digest:016x}" for digest in self.raw_digests.byteswap().tolist()]
 
 
 def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
@@ -162,12 +175,12 @@ def _purge_batch(connection: Connection, statements: _Statements, batch: Batch, 
     tally.by_fence += by_fence
     tally.deleted += by_fence + by_digest
     tally.changed_since += present
-    tally.already_gone += len(batch.digests) - by_fence - by_digest - present
+    tally.already_gone += len(batch) - by_fence - by_digest - present
 
 
 def _delete_batch(connection: Connection, statements: _Statements, batch: Batch) -> tuple[int, int, int]:
     """Return how many rows were deleted by the fence, by digest, and how many were left as they have changed."""
-    size = len(batch.digests)
+    size = len(batch)
     by_fence = by_digest = present = kept = 0
     if statements.unchanged is not None:
         by_fence = connection.execute(statements.unchanged, batch.keys).rowcount
@@ -187,12 +200,22 @@ def _delete_batch(connection: Connection, statements: _Statements, batch: Batch)
 
 
 def _batches(verified: VerifiedGeneration, batch_rows: int) -> Iterator[Batch]:
+    manifest = verified.manifest
+    plain = [c.kind in _PLAIN_KINDS for name in manifest.key for c in manifest.columns if c.name == name]
     with pq.ParquetFile(verified.keys) as keys:
         for rows in keys.iter_batches(batch_rows):
             *columns, digests = rows.columns
-            # The source prints an MD5; its first 8 bytes, read little-endian, are the digest.
-            swapped = digests.to_numpy().byteswap()
-            yield Batch([column.to_pylist() for column in columns], [f"{digest:016x}" for digest in swapped.tolist()])
+            arrays = [
+                _array_literal(column) if joins else column.to_pylist()
+                for column, joins in zip(columns, plain, strict=True)
+            ]
+            yield Batch(arrays, digests.to_numpy())
+
+
+def _array_literal(texts: pa.StringArray) -> str:
+    """Return numbers as a literal of an array, joined without a Python object a key."""
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    return "{" + str(pc.binary_join(whole, ",")[0].as_py()) + "}"
 
 
 def _limit(connection: Connection, options: PurgeOptions) -> None:

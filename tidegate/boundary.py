@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from tidegate.output import print_json, styled_console
 from tidegate.redaction import redacted
+from tidegate.show.output import print_json, styled_console
 
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 

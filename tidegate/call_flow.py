@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import Any
 
 from tidegate.local_prefect import prefect
-from tidegate.log_lines import show_log_lines
-from tidegate.output import Output
 from tidegate.prefect_threads import end_prefect_threads
-from tidegate.progress_bars import progress_bars
+from tidegate.show.log_lines import show_log_lines
+from tidegate.show.output import Output
+from tidegate.show.progress_bars import progress_bars
 
 
 def call_flow(output: Output, place: str, **parameters: Any) -> Any:

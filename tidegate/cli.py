@@ -35,15 +35,19 @@ class LazyGroup(BoundedGroup):
         return _imported(COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Drain hot databases into a Parquet lake; delete from the source only what is proven to be in the lake.
+
+\b
+Start with:  tidegate archive NAME --dry-run
+Exit codes:  0 done, 2 bad usage or configuration,
+             3 proof failed and nothing deleted, 1 anything else
+"""
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tidegate")
 def main() -> None:
-    r"""Drain hot databases into a Parquet lake; delete from the source only what is proven to be in the lake.
-
-    \b
-    Start with:  tidegate archive NAME --dry-run
-    Exit codes:  0 done, 2 bad usage or configuration, 3 proof failed and nothing deleted, 1 anything else
-    """
+    """The program `tidegate`."""
 
 
 def run_flow(name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tidegate.boundary import BoundedCommand
-from tidegate.output import DEFAULT_CONFIG, Output
+from tidegate.show.output import DEFAULT_CONFIG, Output
 
 
 def command(name: str, summary: str, *, examples: Sequence[str]) -> Callable[[Callable[..., None]], BoundedCommand]:

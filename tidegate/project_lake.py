@@ -14,8 +14,8 @@ from schemas.config_model import PROJECT_FOLDER
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
 from schemas.project import ARCHIVES_FILE, Project
-from tidegate.log_lines import show_log_lines
-from tidegate.output import Output
+from tidegate.show.log_lines import show_log_lines
+from tidegate.show.output import Output
 
 
 @dataclass(frozen=True, slots=True)

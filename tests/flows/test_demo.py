@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,27 @@ def test_demo_leaves_a_folder_alone_that_no_demo_made(place: Path) -> None:
     assert [path.name for path in (place / "demo").iterdir()] == ["thesis.txt"]
 
 
+@contextmanager
+def heeding_sigint() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_demo_that_is_stopped_leaves_no_process(place: Path, number: signal.Signals) -> None:
-    demo = subprocess.Popen(
-        [PROGRAM, "demo"], cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    # A shell starts background jobs, this test run perhaps among them, with SIGINT ignored, and children inherit that.
+    with heeding_sigint():
+        demo = subprocess.Popen(
+            [PROGRAM, "demo"],
+            cwd=place,
+            env=environment(place),
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     assert demo.stdout is not None
     with demo:
         assert any("2013-02 archived" in line for line in demo.stdout)

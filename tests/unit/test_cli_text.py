@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tidegate.labels import size_text, window_label
 from tidegate.moments import MOMENT
 from tidegate.redaction import redacted
+from tidegate.show.labels import size_text, window_label
 
 BERLIN, UTC = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 

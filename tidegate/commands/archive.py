@@ -8,7 +8,7 @@ import click
 
 from tidegate.moments import MOMENT
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 if TYPE_CHECKING:
     from schemas.report import RunReport
@@ -55,7 +55,7 @@ def archive(
     wanted = project.archive(name).with_overrides(from_=from_, to=to, older_than=older_than, purge=purge)
 
     from tidegate.call_flow import call_flow
-    from tidegate.show_run import show_run
+    from tidegate.show.run import show_run
 
     deletes = wanted.purge.mode == "delete"
     try:

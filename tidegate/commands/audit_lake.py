@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 
 @command(
@@ -22,7 +22,7 @@ def audit_lake(output: Output, config_dir: Path, *, name: str | None) -> None:
     from schemas.audit import AuditFailed, AuditReport
     from schemas.project import Project
     from tidegate.call_flow import call_flow
-    from tidegate.show_audit import show_audit
+    from tidegate.show.audit import show_audit
 
     # What is wrong with the configuration is said at once, before Prefect takes its seconds to start.
     if name is None:

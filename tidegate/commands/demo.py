@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tidegate.boundary import BoundedCommand
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 
 @click.command(

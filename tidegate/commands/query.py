@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 TABLE_ROWS = 100
 
@@ -40,7 +40,7 @@ def query(output: Output, config_dir: Path, *, sql: str, limit: int | None, as_c
     from tasks.views import query_lake
     from tidegate.project_lake import project_lake
     from tidegate.query_answer import Answer
-    from tidegate.show_answer import print_csv, show_answer
+    from tidegate.show.answer import print_csv, show_answer
 
     with project_lake(output, config_dir) as place, query_lake(place.lake, place.settings, sql) as relation:
         answer = Answer(relation)

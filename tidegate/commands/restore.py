@@ -8,7 +8,7 @@ import click
 
 from tidegate.moments import MOMENT
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 if TYPE_CHECKING:
     from schemas.restore import RestoreReport
@@ -57,7 +57,7 @@ def restore(
     RestoreRequest.of(from_=from_, to=to, keys=keys or None, into=into, on_conflict=on_conflict)
 
     from tidegate.call_flow import call_flow
-    from tidegate.show_restore import show_restore
+    from tidegate.show.restore import show_restore
 
     report: RestoreReport = call_flow(
         output,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 
 @command(
@@ -22,7 +22,7 @@ def status(output: Output, config_dir: Path, *, name: str | None) -> None:
     from blocks.ledger import datasets
     from tidegate.dataset_status import dataset_status
     from tidegate.project_lake import project_lake
-    from tidegate.show_status import show_datasets, show_windows
+    from tidegate.show.status import show_datasets, show_windows
 
     with project_lake(output, config_dir) as place:
         if name is None:

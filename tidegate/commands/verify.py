@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 
 @command(
@@ -22,9 +22,9 @@ def verify(output: Output, config_dir: Path, *, name: str) -> None:
     """
     from schemas.audit import AuditFailed
     from tasks.audit import audit_datasets
-    from tidegate.progress_bars import progress_bars
     from tidegate.project_lake import project_lake
-    from tidegate.show_audit import show_audit
+    from tidegate.show.audit import show_audit
+    from tidegate.show.progress_bars import progress_bars
 
     with project_lake(output, config_dir) as place:
         with progress_bars(output, f"Proving {name}"):

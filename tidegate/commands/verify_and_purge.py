@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tidegate.options import command
-from tidegate.output import Output
+from tidegate.show.output import Output
 
 if TYPE_CHECKING:
     from schemas.purge_outcome import PurgeOutcome
@@ -29,7 +29,7 @@ def verify_and_purge(output: Output, config_dir: Path, *, name: str, manifests: 
     Project.load(config_dir).archive(name).with_overrides(purge=True)
 
     from tidegate.call_flow import call_flow
-    from tidegate.show_outcomes import outcomes_as_json, show_outcomes
+    from tidegate.show.outcomes import outcomes_as_json, show_outcomes
 
     outcomes: list[PurgeOutcome] = call_flow(
         output,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tidegate.labels import size_text
+from tidegate.show.labels import size_text
 
 
 def program() -> Path:

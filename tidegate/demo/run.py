@@ -22,14 +22,14 @@ from tidegate.demo.next_steps import run_command, show_next_steps
 from tidegate.demo.postgres import EmbeddedPostgres
 from tidegate.demo.signals import signals_end_the_blocks
 from tidegate.demo.workplace import fresh_workplace
-from tidegate.labels import size_text
 from tidegate.local_prefect import prefect
-from tidegate.log_lines import show_log_lines
-from tidegate.output import Output
 from tidegate.prefect_threads import end_prefect_threads
-from tidegate.progress_bars import progress_bars
-from tidegate.show_restore import show_restore
-from tidegate.show_run import windows_table
+from tidegate.show.labels import size_text
+from tidegate.show.log_lines import show_log_lines
+from tidegate.show.output import Output
+from tidegate.show.progress_bars import progress_bars
+from tidegate.show.restore import show_restore
+from tidegate.show.run import windows_table
 
 _RESTORED = "public.flights_february"
 _ZONE = ZoneInfo("America/New_York")

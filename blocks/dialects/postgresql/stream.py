@@ -23,7 +23,7 @@ EPOCH_OFFSET_DAYS = 10_957  # PostgreSQL counts from 2000-01-01, Arrow from 1970
 EPOCH_OFFSET_US = EPOCH_OFFSET_DAYS * 86_400_000_000
 
 TARGET_BATCH_BYTES = 16 * 2**20
-MAX_BATCH_ROWS = 32_768
+MAX_BATCH_ROWS = 8192  # connectorx holds the GIL while it waits for a batch: short waits let the other window work
 
 
 @dataclass(frozen=True, slots=True)

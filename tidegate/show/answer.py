@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.output import Output
 from tidegate.query_answer import Answer, Value
+from tidegate.show.output import Output
 
 _QUOTED_IN_CSV = frozenset(',"\r\n')
 

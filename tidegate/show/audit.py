@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from schemas.audit import AuditReport
-from tidegate.labels import size_text
+from tidegate.show.labels import size_text
 
 
 def show_audit(console: Console, report: AuditReport) -> None:

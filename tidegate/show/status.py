@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegate.dataset_status import Counts, DatasetStatus
-from tidegate.labels import number, size_text, window_label
 from tidegate.project_lake import ProjectLake
+from tidegate.show.labels import number, size_text, window_label
 
 # Columns that are shown only if there is something to show.
 _RARE = ("changed_since", "already_gone", "quarantined", "removed")

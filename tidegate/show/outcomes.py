@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.purge_outcome import PurgeOutcome
-from tidegate.labels import number
+from tidegate.show.labels import number
 
 _COUNTS = ("deleted", "changed_since", "already_gone")
 

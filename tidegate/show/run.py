@@ -8,8 +8,8 @@ from rich.text import Text
 from schemas.archive_config import Archive
 from schemas.config import Settings
 from schemas.report import RunReport, WindowReport, WindowState
-from tidegate.labels import number, size_text, window_label
-from tidegate.output import Output
+from tidegate.show.labels import number, size_text, window_label
+from tidegate.show.output import Output
 
 _STYLES = {
     WindowState.PLANNED: "cyan",

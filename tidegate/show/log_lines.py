@@ -4,8 +4,8 @@ import logging
 import os
 import sys
 
-from tidegate.output import Output
 from tidegate.redaction import redacted
+from tidegate.show.output import Output
 
 _SOURCES = ("tidegate", "prefect")
 

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as Bars
 
 from blocks.progress import Progress, listening
-from tidegate.labels import window_label
-from tidegate.output import Output
+from tidegate.show.labels import window_label
+from tidegate.show.output import Output
 
 _DONE = {"export": "archived", "verify": "proven", "purge": "purged", "restore": "restored"}
 _BARS = 4  # at a time; more windows than that are not worked on side by side
