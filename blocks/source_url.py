@@ -1,19 +1,7 @@
 """Where a source's connection comes from: its URL, its parts, or a Prefect block. The one place that reads secrets."""
 
-from pathlib import Path
-
 from schemas.config import Source
 from schemas.errors import ConfigError
-from schemas.project import Project
-
-
-def source_url(config_dir: Path, name: str) -> str:
-    """Return the URL of a source by its name in `sources.yaml`. It holds the password: log it never.
-
-    Raises:
-        ConfigError: There is no such source, block or password file.
-    """
-    return secret_url_of(Project.load(config_dir).source(name))
 
 
 def secret_url_of(source: Source) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from blocks.dialects.postgresql.lock import archiver_lock
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
-from blocks.source_url import source_url
+from blocks.open_source import source_of
 from flows.verify_and_purge import verify_and_purge
 from schemas.project import Project
 from schemas.report import RunReport
+from tasks.ask_approval import ask_for_approval, prove_and_seal, still_approved
 from tasks.collect_report import collect_report, planned_report
 from tasks.prefect_tasks import at_most, export_task, inspect_task, orphans_task, plan_task
 from tasks.publish_report import publish_report
@@ -30,6 +30,8 @@ def archive_table(
     older_than: str | None = None,
     purge: bool | None = None,
     dry_run: bool = False,
+    approve_as: str | None = None,
+    ask_for_s: int | None = None,
     config_dir: Path = Path("config"),
 ) -> RunReport:
     """Plan windows, export each through the gate and commit it, then verify and purge all that is committed.
@@ -41,6 +43,9 @@ def archive_table(
         older_than: Such as "90 days"; takes the place of the archive's `older_than` or `to`.
         purge: Whether to delete what is proven; the archive's purge.mode if not given.
         dry_run: Only say what would be done.
+        approve_as: Approves what the archive wants to have approved (`approve: true`) at once, in this name.
+        ask_for_s: How long the run pauses with a form for that approval; by default a day if it runs from a
+            deployment, and else not. Without an answer, the plan waits for `tidegate approve`.
         config_dir: The project's configuration.
 
     Raises:
@@ -56,7 +61,7 @@ def archive_table(
         return planned_report(job, plan_task(job, ledger.generations()), run_id)
 
     lake.check(write=True)
-    with archiver_lock(source_url(job.config_dir, job.archive.source), job.table):
+    with source_of(job).locked(job.table):
         orphans_task(lake, ledger)
         plan = plan_task(job, ledger.generations())
         exports = at_most(
@@ -70,6 +75,10 @@ def archive_table(
         )
         report = collect_report(job, plan, exports, run_id)
     if job.archive.purge.mode == "delete":
+        if job.archive.approve:
+            report.sealed(prove_and_seal(job, report.to_purge, run_id))
+            report.decided(ask_for_approval(job, report.plan, approve_as, ask_for_s))
+            report.to_purge = still_approved(job, report.to_purge)
         report.purged(verify_and_purge(archive, report.to_purge, job.config_dir, run_id))
     return publish_report(report.finished())
 

@@ -192,3 +192,31 @@ def canonical_field(column: Column) -> str:
 def row_digest(columns: tuple[Column, ...]) -> str:
     """Return DuckDB SQL (UBIGINT) for the digest of a stored row."""
     return f"md5_number_upper(concat_ws(',', {', '.join(canonical_field(c) for c in columns)}))"
+
+
+def exchange_text(column: Column) -> str:
+    r"""Return DuckDB SQL for a stored value as the text in which it travels back to a source; NULL stays NULL.
+
+    Keys of a purge, and rows that are restored, travel so. It is what PostgreSQL's input functions read: binary
+    values as `\x` and hex digits, moments with a time zone in UTC with their offset, years before Christ marked.
+    """
+    name = column.quoted
+    if column.kind is Kind.BINARY:
+        return rf"'\x' || lower(hex({name}))"
+    if column.kind in TIME_KINDS:
+        return canonical_text(column)
+    if column.kind in {Kind.FLOAT32, Kind.FLOAT64}:
+        return f"replace({name}::VARCHAR, '-nan', 'nan')"
+    return f"{name}::VARCHAR"
+
+
+def stored_value(column: Column, text: str) -> str:
+    """Return DuckDB SQL of the stored value that an exchange text (an SQL expression) stands for."""
+    match column.kind:
+        case Kind.BINARY:
+            return f"unhex(substr({text}, 3))"
+        case Kind.DATE | Kind.TIMESTAMP | Kind.TIMESTAMPTZ:  # DuckDB writes BC in brackets, behind the date
+            moved = rf"regexp_replace({text}, '^(\S+)(.*) BC$', '\1 (BC)\2')"
+            return f"CAST({moved} AS {duckdb_type(column)})"
+        case _:
+            return f"CAST({text} AS {duckdb_type(column)})"

@@ -6,11 +6,10 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from blocks.dialects.postgresql.types import restore_expression
 from blocks.duck import text_literal
 from blocks.lake import Lake
 from blocks.ledger import Generation
-from schemas.column_plan import Column, Kind, duckdb_type
+from schemas.column_plan import Column, Kind, duckdb_type, exchange_text
 from schemas.manifest import Manifest
 from schemas.restore import RestoreRequest
 from schemas.window import as_moment
@@ -81,7 +80,7 @@ class ArchivedKeys:
             elif duckdb_type(column) == duckdb_type(newest):
                 values.append(column.quoted)
             else:
-                values.append(f"TRY_CAST({restore_expression(column)} AS {duckdb_type(newest)})")
+                values.append(f"TRY_CAST({exchange_text(column)} AS {duckdb_type(newest)})")
         return values
 
     def queries(self, numbers: list[int], *, in_range: bool) -> list[str]:

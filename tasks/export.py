@@ -11,18 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blocks.dialects.postgresql.snapshot import HeldSnapshot, held_snapshot
-from blocks.dialects.postgresql.statements import count_rows, export_rows, in_window
-from blocks.dialects.postgresql.stream import Batch, stream
 from blocks.gate import Gate, apply_gate, load_gate
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
+from blocks.open_source import source_of
 from blocks.parquet_writer import DatasetWriter, WrittenFile
 from blocks.progress import report_progress
 from blocks.quarantine import Quarantine
-from blocks.source_url import source_url
+from blocks.source import RowBatch, Slice, SourceSnapshot
 from schemas.errors import GateFailed, ProofFailed
 from schemas.exported import Exported
 from schemas.job import Job
@@ -30,7 +28,7 @@ from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.partition import partition_path
 from schemas.window import Window
 from tasks.known_rows import KnownRows, known_rows
-from tasks.plan import fence_predicate
+from tasks.plan import unknown_rows
 
 
 def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: str) -> Exported:
@@ -56,10 +54,9 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
     ledger = Ledger(lake, job.dataset)
     generations = [ledger.generation(path) for path in earlier]
-    url = source_url(job.config_dir, job.archive.source)
     with (
         machine_errors(f"Window {window} cannot be exported", "Nothing of this window was committed or deleted."),
-        held_snapshot(url) as snapshot,
+        source_of(job).snapshot() as snapshot,
         lake.scratch() as scratch,
     ):
         export = _Export(job, window, lake, generations, scratch, snapshot)
@@ -80,16 +77,12 @@ class _Export:
         lake: Lake,
         generations: list[Generation],
         scratch: Path,
-        snapshot: HeldSnapshot,
+        snapshot: SourceSnapshot,
     ) -> None:
         self._job, self._window, self._lake, self._snapshot = job, window, lake, snapshot
-        scope = in_window(job.time, window, job.archive.where)
-        fence = fence_predicate(snapshot.connection, job, window, generations) if generations else None
-        self._predicate = f"{scope} AND NOT ({fence})" if fence else scope
-        self.rows_in_window = snapshot.number(count_rows(job.table.quoted, scope))
-        self.candidates = (
-            snapshot.number(count_rows(job.table.quoted, self._predicate)) if fence else self.rows_in_window
-        )
+        self._rows = unknown_rows(snapshot, job, window, generations)
+        self.rows_in_window = snapshot.count(job, Slice(window, job.archive.where))
+        self.candidates = snapshot.count(job, self._rows) if self._rows.written_after else self.rows_in_window
         self._known: KnownRows | None = known_rows(job, lake, generations, scratch) if generations else None
         self._gate: Gate | None = load_gate(job.archive.gate) if job.archive.gate else None
         self._quarantine = Quarantine(scratch, job.columns)
@@ -106,21 +99,12 @@ class _Export:
         self._failures: dict[str, int] = {}
         self._examples: list[str] = []
 
-    def read(self) -> Iterator[Batch]:
+    def read(self) -> Iterator[RowBatch]:
         """Yield the batches of the rows that may be new."""
-        job = self._job
-        wants_digest = job.archive.proof == "rows" or self._known is not None or self._gate is not None
-        query = export_rows(job.table.quoted, job.columns, self._predicate, digest=wants_digest, utf8=job.table.utf8)
-        return stream(
-            self._snapshot.url,
-            query,
-            job.columns,
-            key=job.key,
-            snapshot=self._snapshot.id,
-            average_row_bytes=job.average_row_bytes,
-        )
+        wants_digest = self._job.archive.proof == "rows" or self._known is not None or self._gate is not None
+        return self._snapshot.read(self._job, self._rows, digest=wants_digest)
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: RowBatch) -> None:
         """Write the rows of a batch that are new and pass the gate."""
         rows, digests = batch.rows, batch.digests
         self.rows_read += rows.num_rows
@@ -189,7 +173,7 @@ class _Export:
                 quarantined=quarantined,
                 already_archived=self.rows_in_window - rows - quarantined,
                 digest=as_hex(digest) if job.archive.proof == "rows" else None,
-                snapshot=self._snapshot.snapshot,
+                snapshot=self._snapshot.record,
             ),
             files=files,
             quarantine=self._quarantine.store(

@@ -1,17 +1,13 @@
 """Checks an archive's configuration against its table, before anything is read or written."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import psycopg
-
-from blocks.dialects.postgresql.catalog import average_row_bytes, delete_rules, derived_column, describe, hides_rows
-from blocks.dialects.postgresql.operators_sql import check_expression
-from blocks.dialects.postgresql.session import Connection, session, statement, translated
-from blocks.dialects.postgresql.statements import export_rows, operators_predicate
 from blocks.gate import load_gate
-from blocks.source_url import secret_url_of
-from schemas.column_plan import TIME_KINDS, Column, quote_identifier
+from blocks.open_source import open_source
+from blocks.source import Session, Source
+from schemas.column_plan import TIME_KINDS, Column
 from schemas.config import Archive
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError, TidegateError
@@ -32,17 +28,17 @@ def inspect_source(project: Project, archive: Archive) -> Job:
         SourceUnavailable: The source could not be reached.
     """
     try:
-        return _inspect(secret_url_of(project.source(archive.source)), project, archive)
+        return _inspect(open_source(project.source(archive.source)), project, archive)
     except TidegateError as error:
         error.state = error.state or _UNTOUCHED
         raise
 
 
-def _inspect(url: str, project: Project, archive: Archive) -> Job:
+def _inspect(source: Source, project: Project, archive: Archive) -> Job:
     gate_digest = load_gate(archive.gate).digest if archive.gate else None
-    with session(url) as connection, translated(url):
-        table = describe(connection, archive.table.schema_name, archive.table.name)
-        columns = _columns(connection, archive, table)
+    with source.session() as session:
+        table = session.describe(archive.table)
+        columns = _columns(session, archive, table)
         job = Job(
             config_dir=project.config_dir,
             settings=project.settings,
@@ -54,16 +50,15 @@ def _inspect(url: str, project: Project, archive: Archive) -> Job:
         )
         _check_time(job)
         check_partition_keys(archive.partition_by, columns, job.time)
-        _check_rights(connection, job)
-        _check_where(connection, job)
-        _check_export(connection, job)
-        job = job.model_copy(update={"average_row_bytes": average_row_bytes(connection, table)})
+        session.check_export(job)
+        job = job.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
         if archive.purge.mode == "delete":
-            _check_purge(connection, job)
+            for what, next_step in [*_purge_obstacles(job), *session.purge_obstacles(job)]:
+                raise ConfigError(what, next_step=next_step)
     return job
 
 
-def _columns(connection: Connection, archive: Archive, table: Table) -> tuple[Column, ...]:
+def _columns(session: Session, archive: Archive, table: Table) -> tuple[Column, ...]:
     names = [column.name for column in table.columns]
     for key, wanted in (
         ("time_column", [archive.time_column]),
@@ -85,7 +80,7 @@ def _columns(connection: Connection, archive: Archive, table: Table) -> tuple[Co
                 f"archives[{archive.name}].columns.derive: {archive.table} already has a column {name!r}.",
                 next_step="Give the derived column a name of its own.",
             )
-        kept.append(derived_column(connection, table, name, expression))
+        kept.append(session.derived_column(table, name, expression))
     alike = [name for name, count in Counter(column.name.casefold() for column in kept).items() if count > 1]
     if alike:
         raise ConfigError(
@@ -127,92 +122,29 @@ def _check_time(job: Job) -> None:
             )
 
 
-def _check_rights(connection: Connection, job: Job) -> None:
-    table = job.table
-    if not table.may_select:
-        raise ConfigError(
-            f"The source's role may not read {table.quoted}.",
-            next_step=f"GRANT USAGE ON SCHEMA {quote_identifier(table.schema_name)} and GRANT SELECT ON {table.quoted} "
-            "TO the role that the source connects as.",
-        )
-    if hides_rows(connection, table):
-        raise ConfigError(
-            f"Row-level security hides rows of {table.quoted} from the source's role: what is hidden would be missing "
-            "from the archive, or would be taken for deleted.",
-            next_step="Connect as a role that sees all rows (ALTER ROLE … BYPASSRLS), and choose rows with `where`.",
-        )
-
-
-def _check_where(connection: Connection, job: Job) -> None:
-    """Find a wrong predicate before the first window."""
-    where = job.archive.where
-    if where is None:
-        return
-    try:
-        check_expression(connection, job.table.quoted, where)
-        query = f"EXPLAIN SELECT FROM {job.table.quoted} WHERE true{operators_predicate(where)}"
-        connection.execute(statement(query), prepare=True)
-    except psycopg.Error as error:
-        raise ConfigError(
-            f"archives[{job.archive.name}].where: {str(error).strip()}",
-            next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
-        ) from None
-
-
-def _check_export(connection: Connection, job: Job) -> None:
-    """Let the server plan the export, so that what is left to go wrong is found before the first window."""
-    query = export_rows(
-        job.table.quoted, job.columns, f"true{operators_predicate(job.archive.where)}", digest=True, utf8=job.table.utf8
-    )
-    connection.execute(statement(f"EXPLAIN {query}"), prepare=True)
-
-
-def _check_purge(connection: Connection, job: Job) -> None:
-    """Find what would make deleting fail, or make it delete more than was archived."""
+def _purge_obstacles(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what would make deleting delete more than was archived, and what to do about it."""
     archive, table = job.archive, job.table
     where = f"archives[{archive.name}]"
     lost = set(archive.columns.exclude) - set(archive.purge.discard_columns)
-    rules = delete_rules(connection, table)
-    in_recovery = connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
-    problems = [
-        (
-            not job.key,
+    if not job.key:
+        yield (
             f"{table.quoted} has no primary key (a deferrable one is none), so a single row of it cannot be named.",
             f"Name a unique, NOT NULL key in {where}.key, or archive without purge (--no-purge).",
-        ),
-        (
-            bool(job.key) and frozenset(job.key) not in table.unique_keys,
+        )
+    elif frozenset(job.key) not in table.unique_keys:
+        yield (
             f"{where}.key: no unique index of {table.quoted} covers exactly ({', '.join(job.key)}) with all of it "
             "NOT NULL (a partial or deferrable one does not count), so a key might mean several rows.",
             "Use the primary key, or create a unique index over NOT NULL columns.",
-        ),
-        (
-            bool(lost),
+        )
+    if lost:
+        yield (
             f"{where}: the columns {', '.join(sorted(lost))} are excluded from the archive; a purge would lose them.",
             "Archive them, or name each of them under purge.discard_columns.",
-        ),
-        (
-            table.inherited,
-            f"Other tables inherit from {table.quoted}; its key does not hold for their rows.",
-            "Archive each of the tables by its own name.",
-        ),
-        (
-            bool(table.dependents),
+        )
+    if table.dependents:
+        yield (
             f"Deleting from {table.quoted} would change other tables: {'; '.join(table.dependents)}.",
             "Archive the dependent rows first and make the foreign keys NO ACTION, or run with --no-purge.",
-        ),
-        (
-            bool(rules),
-            f"Rules of {table.quoted} turn a DELETE into something else: {', '.join(rules)}.",
-            f"DROP RULE … ON {table.quoted} (a trigger can do its work), or run with --no-purge.",
-        ),
-        (in_recovery, "The source is a replica; nothing can be deleted there.", "Name the primary in sources.yaml."),
-        (
-            not table.may_delete,
-            f"The source's role may not delete from {table.quoted}.",
-            f"GRANT DELETE ON {table.quoted} TO the role that the source connects as; or run with --no-purge.",
-        ),
-    ]
-    for wrong, what, next_step in problems:
-        if wrong:
-            raise ConfigError(what, next_step=next_step)
+        )

@@ -11,10 +11,9 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from blocks.dialects.postgresql.key_text import lake_value
 from blocks.lake import Lake
 from blocks.ledger import Generation
-from schemas.column_plan import duckdb_type
+from schemas.column_plan import duckdb_type, stored_value
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
 from schemas.manifest import DataFile
@@ -126,7 +125,7 @@ def _want(connection: duckdb.DuckDBPyConnection, keys: ArchivedKeys, wanted: lis
     """Make `wanted`: the wanted keys, with their numbers."""
     texts = [(number, key) for number, key in enumerate(wanted) if key is not None]
     values = [
-        f"{lake_value(column, f'key[{i + 1}]')} AS {name}"
+        f"{stored_value(column, f'key[{i + 1}]')} AS {name}"
         for i, (column, name) in enumerate(zip(keys.columns, keys.names, strict=True))
     ]
     connection.execute(

@@ -2,11 +2,9 @@
 
 from datetime import UTC, datetime
 
-from blocks.dialects.postgresql.session import Connection, session, statement, translated
-from blocks.dialects.postgresql.snapshot import fence_holds
-from blocks.dialects.postgresql.statements import count_by_window, count_rows, in_window, older_than_fence, out_of_time
 from blocks.ledger import Generation
-from blocks.source_url import source_url
+from blocks.open_source import source_of
+from blocks.source import Session, Slice, SourceSnapshot
 from schemas.column_plan import Kind, same_plan
 from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
@@ -24,18 +22,15 @@ def plan_windows(job: Job, generations: list[Generation], now: datetime | None =
     Raises:
         SourceUnavailable: The source could not be reached.
     """
-    url = source_url(job.config_dir, job.archive.source)
     since, until = scope(job, now or datetime.now(UTC))
-    with session(url) as connection, translated(url):
-        rows = _rows_by_window(connection, job, since, until)
-        without_time, beyond_time = connection.execute(
-            statement(out_of_time(job.table.quoted, job.time, job.archive.where))
-        ).fetchone() or (0, 0)
+    with source_of(job).session() as session:
+        rows = _rows_by_window(session, job, since, until)
+        without_time, beyond_time = session.rows_out_of_time(job)
         known = {g.manifest.window: 0 for g in generations if _within(g.manifest.window, since, until)}
         # A window of another unit or cut-off is no window of this run, but its generations still count (`earlier`).
         aligned = {w: n for w, n in known.items() if not any(w != other and w.overlaps(other) for other in rows)}
         windows = [
-            _planned(connection, job, window, count, [g for g in generations if g.manifest.window.overlaps(window)])
+            _planned(session, job, window, count, [g for g in generations if g.manifest.window.overlaps(window)])
             for window, count in sorted({**aligned, **rows}.items(), key=lambda item: item[0].start)
         ]
     return Plan(
@@ -62,15 +57,9 @@ def scope(job: Job, now: datetime) -> tuple[datetime | None, datetime]:
     return since, floor_to(as_moment(cut_off, job.zone, aware=aware), archive.window, job.zone)
 
 
-def _rows_by_window(connection: Connection, job: Job, since: datetime | None, until: datetime) -> dict[Window, int]:
-    query = count_by_window(
-        job.table.quoted, job.time, job.archive.window, job.zone.key, job.archive.where, since, until
-    )
-    aware = job.time.kind is Kind.TIMESTAMPTZ
+def _rows_by_window(session: Session, job: Job, since: datetime | None, until: datetime) -> dict[Window, int]:
     rows: dict[Window, int] = {}
-    for text, count in connection.execute(statement(query)):
-        moment = datetime.fromisoformat(text)
-        moment = moment.astimezone(UTC) if aware else moment
+    for moment, count in session.rows_by_window(job, since, until):
         for window in windows_holding(
             [max(moment, since) if since else moment], job.archive.window, job.zone, since=since, until=until
         ):
@@ -85,9 +74,7 @@ def _within(window: Window, since: datetime | None, until: datetime) -> bool:
     return window.end <= until and (since is None or window.start >= since)
 
 
-def _planned(
-    connection: Connection, job: Job, window: Window, rows: int, generations: list[Generation]
-) -> PlannedWindow:
+def _planned(session: Session, job: Job, window: Window, rows: int, generations: list[Generation]) -> PlannedWindow:
     # A generation with other columns can no longer be compared with the table, and one that is no longer whole proves
     # nothing: the rows that are left of them are exported anew.
     unpurged = tuple(
@@ -98,26 +85,25 @@ def _planned(
     earlier = tuple(g.manifest.path for g in generations)
     if not generations or not rows:
         return PlannedWindow(window=window, rows=rows, export=rows > 0, unpurged=unpurged, earlier=earlier)
-    fence = fence_predicate(connection, job, window, generations)
-    unknown = rows
-    if fence:
-        predicate = in_window(job.time, window, job.archive.where)
-        query = count_rows(job.table.quoted, f"{predicate} AND NOT ({fence})")
-        unknown = int((connection.execute(statement(query)).fetchone() or (0,))[0])
-    return PlannedWindow(window=window, rows=rows, export=unknown > 0, unpurged=unpurged, earlier=earlier)
+    unknown = unknown_rows(session, job, window, generations)
+    left = session.count(job, unknown) if unknown.written_after else rows
+    return PlannedWindow(window=window, rows=rows, export=left > 0, unpurged=unpurged, earlier=earlier)
 
 
-def fence_predicate(connection: Connection, job: Job, window: Window, generations: list[Generation]) -> str | None:
-    """Return the predicate of rows that earlier generations are known to hold, or None if nothing vouches for any.
+def unknown_rows(source: Session | SourceSnapshot, job: Job, window: Window, generations: list[Generation]) -> Slice:
+    """Return the rows of a window but for those that earlier generations are known to hold.
 
     The newest generation's snapshot vouches for a row that has not changed since, provided that this generation
     looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake, nor are
     those whose files were removed on purpose.
     """
+    all_rows = Slice(window, job.archive.where)
+    if not generations:
+        return all_rows
     newest = generations[-1].manifest
     same_rows = newest.window == window and newest.where == job.archive.where
     all_there = newest.attestation.quarantined == 0 and not any(generation.removed for generation in generations)
     same_columns = same_plan(newest.columns, job.columns)
-    if same_rows and all_there and same_columns and fence_holds(connection, newest.attestation.snapshot):
-        return older_than_fence(newest.attestation.snapshot.xmin)
-    return None
+    if same_rows and all_there and same_columns and source.vouches_for(newest.attestation.snapshot):
+        return Slice(window, job.archive.where, written_after=newest.attestation.snapshot)
+    return all_rows

@@ -1,8 +1,7 @@
 """Deletes from the source what was just proven to be in the lake, and nothing else.
 
 Keys are taken from the proven bytes, a batch is a transaction, and in the statement that deletes a row the
-database itself finds that the row is still the version that was archived: by the snapshot fence where it holds,
-otherwise by the digest of the row's present content.
+database itself finds that the row is still the version that was archived (`blocks.source.Deleter`).
 """
 
 import time
@@ -11,36 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import numpy as np
-import psycopg
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from blocks.dialects.postgresql.catalog import delete_triggers, describe
-from blocks.dialects.postgresql.lock import archiver_lock
-from blocks.dialects.postgresql.session import Connection, statement, translate
-from blocks.dialects.postgresql.snapshot import fence_holds
-from blocks.dialects.postgresql.statements import count_left, delete_equal, delete_unchanged, in_window
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
+from blocks.open_source import source_of
 from blocks.progress import report_progress
 from blocks.run_log import log_event
-from blocks.source_url import source_url
+from blocks.source import BatchOutcome, Collision, Deleter, KeyBatch, RowsKept, Session
 from blocks.stop import StopRequest, stop_request
-from schemas.column_plan import Column, Kind
-from schemas.config import PurgeOptions
-from schemas.errors import Interrupted, ProofFailed, SourceError, TidegateError, is_transient
+from schemas.column_plan import Column
+from schemas.errors import Interrupted, ProofFailed, TidegateError, is_transient
 from schemas.job import Job
 from schemas.manifest import Attempt, Manifest, Receipt
 from tasks.verify import VerifiedGeneration
 
 TRIES = 5  # of a batch that met a deadlock, a lock held by somebody else, or a serialization failure
 HEARTBEAT_S = 5.0
-_PLAIN_KINDS = frozenset({Kind.INTEGER, Kind.DECIMAL})  # their texts need no quotes in an array
-# Few keys against a large table: always by the index, whatever the statistics say.
-_BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 
 @dataclass
@@ -52,25 +38,16 @@ class _Tally:
     changed_since: int = 0
     already_gone: int = 0
 
+    def add(self, batch: KeyBatch, outcome: BatchOutcome) -> None:
+        deleted = outcome.by_fence + outcome.by_digest
+        self.by_fence += outcome.by_fence
+        self.deleted += deleted
+        self.changed_since += outcome.changed_since
+        self.already_gone += len(batch) - deleted - outcome.changed_since
+
     @property
     def rows(self) -> int:
         return self.deleted + self.changed_since + self.already_gone
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Keys of archived rows as parameters of a statement, an array a key column, and the rows' digests (uint64)."""
-
-    keys: list[list[str] | str]
-    raw_digests: NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        return len(self.raw_digests)
-
-    @property
-    def digests(self) -> list[str]:
-        """The digests as the source prints them: an MD5's first 8 bytes, of which the number is little-endian."""
-        return [f"{digest:016x}" for digest in self.raw_digests.byteswap().tolist()]
 
 
 def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
@@ -93,41 +70,35 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str) -> Receipt:
     """
     manifest, options = verified.manifest, job.archive.purge
     ledger = Ledger(open_lake(job.settings.lake, job.settings.temp_dir), job.dataset)
-    url = source_url(job.config_dir, job.archive.source)
-    with archiver_lock(url, job.table) as connection, stop_request(options.stop_file) as stop:
-        _refuse_other_columns(connection, job, manifest)
-        _limit(connection, options)
+    with source_of(job).locked(job.table) as session, stop_request(options.stop_file) as stop:
+        _refuse_other_columns(session, job, manifest)
         earlier = ledger.open_attempts(manifest)
         attempt = Attempt(manifest=manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
         ledger.record_attempt(attempt)
         tally = _Tally()
         try:
-            _purge_all(connection, verified, job, tally, stop)
-        except (TidegateError, psycopg.Error) as error:
+            _purge_all(session.deleter(job, manifest), verified, job, tally, stop)
+        except TidegateError as failure:
             _record_stop(ledger, attempt, tally.deleted)
-            failure = error if isinstance(error, TidegateError) else translate(error, url)
             failure.state = (
                 f"Of {manifest.attestation.rows} proven rows of {manifest.window}, {tally.deleted} were deleted; "
                 f"{manifest.attestation.rows - tally.rows} were not looked at."
             )
             goes_on = f"tidegate archive {manifest.archive} goes on from there."
             failure.next_step = goes_on if is_transient(failure) else f"{failure.next_step} {goes_on}".strip()
-            raise failure from None
+            raise
         receipt = _receipt(manifest, attempt, tally, earlier)
         ledger.record_receipt(receipt)
     return receipt
 
 
-def _purge_all(
-    connection: Connection, verified: VerifiedGeneration, job: Job, tally: _Tally, stop: StopRequest
-) -> None:
+def _purge_all(deleter: Deleter, verified: VerifiedGeneration, job: Job, tally: _Tally, stop: StopRequest) -> None:
     manifest, options = verified.manifest, job.archive.purge
-    statements = _Statements(connection, job, manifest)
     heartbeat = time.monotonic()
     for batch in _batches(verified, options.batch_rows):
         if stop.reason:
             raise Interrupted(f"Stopped by {stop.reason}.")
-        _purge_batch(connection, statements, batch, tally)
+        tally.add(batch, _purge_batch(deleter, batch))
         report_progress("purge", manifest.window, tally.rows, manifest.attestation.rows)
         if time.monotonic() - heartbeat > HEARTBEAT_S:
             heartbeat = time.monotonic()
@@ -136,100 +107,29 @@ def _purge_all(
             time.sleep(options.pause_s)
 
 
-class _Statements:
-    """The statements of one purge, written once."""
-
-    def __init__(self, connection: Connection, job: Job, manifest: Manifest) -> None:
-        self.table = job.table
-        table, key = job.table.quoted, tuple(c for name in manifest.key for c in manifest.columns if c.name == name)
-        # The keys are proven; the bounds say once more, in the statement itself, what may be deleted at all.
-        predicate = in_window(job.time, manifest.window, manifest.where)
-        self.unchanged = None
-        if fence_holds(connection, manifest.attestation.snapshot):
-            self.unchanged = statement(delete_unchanged(table, key, predicate, manifest.attestation.snapshot.xmin))
-        self.equal = statement(delete_equal(table, key, manifest.columns, predicate, utf8=job.table.utf8))
-        self.left = statement(count_left(table, key, manifest.columns, predicate, utf8=job.table.utf8))
-
-
-class _RowsKept(SourceError):
-    """The database did not delete rows that are still what was archived."""
-
-
-def _purge_batch(connection: Connection, statements: _Statements, batch: Batch, tally: _Tally) -> None:
+def _purge_batch(deleter: Deleter, batch: KeyBatch) -> BatchOutcome:
     """Delete one batch in one transaction; a batch that met somebody else's lock is tried again."""
     for attempt in range(1, TRIES + 1):
         try:
-            with connection.transaction():
-                by_fence, by_digest, present = _delete_batch(connection, statements, batch)
-            break
-        except (
-            psycopg.errors.DeadlockDetected,
-            psycopg.errors.SerializationFailure,
-            psycopg.errors.LockNotAvailable,
-            _RowsKept,  # once more: somebody may have written a row back between two statements
-        ) as error:
-            log_event("purge_batch_waits", attempt=attempt, reason=type(error).__name__)
-            if attempt == (2 if isinstance(error, _RowsKept) else TRIES):
+            return deleter.delete(batch)
+        except (Collision, RowsKept) as error:  # rows kept: somebody may have written one back between two statements
+            log_event("purge_batch_waits", attempt=attempt, reason=error.what)
+            if attempt == (2 if isinstance(error, RowsKept) else TRIES):
                 raise
             time.sleep(0.2 * 2**attempt)
-    tally.by_fence += by_fence
-    tally.deleted += by_fence + by_digest
-    tally.changed_since += present
-    tally.already_gone += len(batch) - by_fence - by_digest - present
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _delete_batch(connection: Connection, statements: _Statements, batch: Batch) -> tuple[int, int, int]:
-    """Return how many rows were deleted by the fence, by digest, and how many were left as they have changed."""
-    size = len(batch)
-    by_fence = by_digest = present = kept = 0
-    if statements.unchanged is not None:
-        by_fence = connection.execute(statements.unchanged, batch.keys).rowcount
-    if by_fence < size:
-        by_digest = connection.execute(statements.equal, [*batch.keys, batch.digests]).rowcount
-    if by_fence + by_digest < size:
-        left = connection.execute(statements.left, [*batch.keys, batch.digests]).fetchone()
-        present, kept = left or (0, 0)
-    if kept:
-        triggers = ", ".join(delete_triggers(connection, statements.table)) or "none before a DELETE"
-        raise _RowsKept(
-            f"{statements.table.quoted} keeps rows that it was told to delete: {kept} of a batch of {size}. "
-            f"Its triggers: {triggers}.",
-            next_step="Settle what the triggers are to do.",
-        )
-    return by_fence, by_digest, present
-
-
-def _batches(verified: VerifiedGeneration, batch_rows: int) -> Iterator[Batch]:
-    manifest = verified.manifest
-    plain = [c.kind in _PLAIN_KINDS for name in manifest.key for c in manifest.columns if c.name == name]
+def _batches(verified: VerifiedGeneration, batch_rows: int) -> Iterator[KeyBatch]:
     with pq.ParquetFile(verified.keys) as keys:
         for rows in keys.iter_batches(batch_rows):
             *columns, digests = rows.columns
-            arrays = [
-                _array_literal(column) if joins else column.to_pylist()
-                for column, joins in zip(columns, plain, strict=True)
-            ]
-            yield Batch(arrays, digests.to_numpy())
+            yield KeyBatch(tuple(columns), digests.to_numpy())
 
 
-def _array_literal(texts: pa.StringArray) -> str:
-    """Return numbers as a literal of an array, joined without a Python object a key."""
-    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-    return "{" + str(pc.binary_join(whole, ",")[0].as_py()) + "}"
-
-
-def _limit(connection: Connection, options: PurgeOptions) -> None:
-    limits = [
-        f"SET lock_timeout = '{int(options.lock_timeout_s * 1000)}ms'",
-        f"SET statement_timeout = '{int(options.statement_timeout_s * 1000)}ms'",
-        *(f"SET {name} = off" for name in _BY_INDEX),
-    ]
-    connection.execute(statement("; ".join(limits)))
-
-
-def _refuse_other_columns(connection: Connection, job: Job, manifest: Manifest) -> None:
+def _refuse_other_columns(session: Session, job: Job, manifest: Manifest) -> None:
     """A column that came after the export is in no archived row: deleting would lose its values."""
-    now = {c.name: c for c in describe(connection, job.table.schema_name, job.table.name).columns}
+    now = {c.name: c for c in session.describe(job.archive.table).columns}
     archived = {c.name: c for c in manifest.columns if c.derived is None}
     discarded = set(manifest.excluded) & set(job.archive.purge.discard_columns)
     added = sorted(set(now) - set(archived) - discarded)

@@ -1,4 +1,4 @@
-"""Reads picked rows out of checked files, as the CSV lines that COPY takes, with the digest of each."""
+"""Reads picked rows out of checked files, as the texts that a source reads back, with the digest of each."""
 
 import binascii
 from collections.abc import Iterator
@@ -8,16 +8,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from blocks.dialects.postgresql.restore import Total
-from blocks.dialects.postgresql.restore_target import Fit
-from blocks.dialects.postgresql.types import restore_expression
 from blocks.duck import read_files
 from blocks.lake import Lake
 from blocks.lake_paths import escape_glob
 from blocks.progress import report_progress
-from schemas.column_plan import Column, Kind, canonical_field
+from schemas.column_plan import Column, canonical_field, exchange_text
 from schemas.finding import Finding
 from schemas.manifest import DataFile
+from schemas.restore_target import Fit, Total
 from tasks.checked_files import discard, fetch_checked, refusal
 from tasks.pick_versions import Picked
 from tasks.verify import in_portions
@@ -50,8 +48,8 @@ class PickedRows:
         for files in in_portions(self.picked.files):
             discard(self._fetch(files), self._scratch)
 
-    def lines(self, fit: Fit) -> Iterator[bytes]:
-        """Yield the rows as lines of CSV: the written columns, then the first 16 hex digits of the digest.
+    def batches(self, fit: Fit) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as texts: the written columns, then the first 16 hex digits of the digest.
 
         Memory is that of one batch, whatever the size of the window.
 
@@ -60,23 +58,21 @@ class PickedRows:
         """
         manifest = self.picked.generation.manifest
         columns = {column.name: column for column in manifest.columns}
-        values = [_csv_field(columns[column.name]) for column in fit.written]
-        digest = _hex_digest(tuple(columns[column.name] for column in fit.proven))
+        texts = [f"{exchange_text(columns[column.name])} AS c{i}" for i, column in enumerate(fit.written)]
+        digest = f"{_hex_digest(tuple(columns[column.name] for column in fit.proven))} AS digest"
         row_bytes = UNPACKED * manifest.size_bytes // max(1, manifest.attestation.rows)
         batch_rows = max(16, min(MAX_BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))
         for files in in_portions(self.picked.files):
             local = self._fetch(files)
             try:
-                # The name of the digest holds a space: no column of an archive can be mistaken for it.
                 query = (
-                    f"""SELECT concat_ws(',', {", ".join(values)}, "tidegate digest") || chr(10), "tidegate digest" """
-                    f'FROM (SELECT *, {digest} AS "tidegate digest" '
-                    f"FROM {read_files([escape_glob(str(path)) for path in local])} WHERE {self.picked.predicate})"
+                    f"SELECT {', '.join([*texts, digest])} "
+                    f"FROM {read_files([escape_glob(str(path)) for path in local])} WHERE {self.picked.predicate}"
                 )
                 self._reader.execute("SET arrow_large_buffer_size = true")
                 for batch in self._reader.sql(query).to_arrow_reader(batch_rows):
-                    self._count(batch.column(1))
-                    yield _bytes(batch.column(0))
+                    self._count(batch.column(len(fit.written)))
+                    yield batch
                     report_progress("restore", manifest.window, self.total.rows, self.picked.rows)
             except (duckdb.Error, OSError) as error:  # the latter comes from S3, through DuckDB
                 names = ", ".join(file.path for file in files)
@@ -97,14 +93,6 @@ class PickedRows:
     def _count(self, digests: pa.Array) -> None:
         halves = np.frombuffer(binascii.unhexlify(_bytes(digests)), dtype=">u8").astype("u8")
         self.total += Total(len(halves), int(halves.sum(dtype="u8")))
-
-
-def _csv_field(column: Column) -> str:
-    """Return DuckDB SQL for a value in CSV: NULL is nothing at all, and text stands in quotes, the empty one too."""
-    text = restore_expression(column)
-    if column.kind is Kind.TEXT:
-        text = f"""'"' || replace({text}, '"', '""') || '"'"""
-    return f"coalesce({text}, '')"
 
 
 def _hex_digest(columns: tuple[Column, ...]) -> str:

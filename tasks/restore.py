@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from blocks.dialects.postgresql.key_text import canonical_key
-from blocks.dialects.postgresql.lock import archiver_lock
-from blocks.dialects.postgresql.restore import Staging, Total
-from blocks.dialects.postgresql.restore_target import Fit, Target, fit, inspect_target
-from blocks.dialects.postgresql.session import Connection, session, translated
 from blocks.duck import duck
 from blocks.ledger import Generation, Ledger
 from blocks.open_lake import open_lake
+from blocks.open_source import open_source
 from blocks.run_log import log_event
-from blocks.source_url import secret_url_of
+from blocks.source import Session, Source, Staging
 from schemas.config import Archive
 from schemas.errors import ConfigError, ProofFailed, SourceError, SourceUnavailable
 from schemas.manifest import Manifest
 from schemas.project import Project
 from schemas.restore import UNTOUCHED, RestoreConflict, RestoreReport, RestoreRequest, RestoreUnknown, key_values
+from schemas.restore_target import Fit, Target, Total, fit
 from tasks.archived_keys import key_columns
 from tasks.pick_versions import WantedKeys, pick_versions
 from tasks.read_picked import PickedRows
@@ -59,17 +56,17 @@ def restore_rows(project: Project, archive: Archive, request: RestoreRequest) ->
             state=UNTOUCHED,
             next_step=f"tidegate archive {archive.name} puts it there.",
         )
-    url = secret_url_of(project.source(archive.source))
-    with session(url) as connection, translated(url):
-        target = inspect_target(connection, request.into or archive.table)
-        wanted = _wanted(connection, generations[-1], request)
+    source = open_source(project.source(archive.source))
+    with source.session() as session:
+        target = session.target(request.into or archive.table)
+        wanted = _wanted(session, generations[-1], request)
     with duck(project.settings) as reader, lake.scratch() as scratch:
         selection = pick_versions(reader, lake, generations, request, project.settings.zone, wanted, scratch)
         rows = [PickedRows(reader, lake, scratch, picked) for picked in selection.picked]
         loads = [_Load(r, _fit(target, r.picked.generation.manifest)) for r in rows if r.picked.rows]
         for unpicked in (r for r in rows if not r.picked.rows):
             unpicked.check()
-        restored, skipped = _restore(url, target, loads, request)
+        restored, skipped = _restore(source, target, loads, request)
     log_event("restore_done", archive=archive.name, table=target.table.quoted, rows=restored, skipped=skipped)
     return RestoreReport(
         archive=archive.name,
@@ -95,7 +92,7 @@ class _Load:
     fit: Fit
 
 
-def _wanted(connection: Connection, newest: Generation, request: RestoreRequest) -> WantedKeys:
+def _wanted(session: Session, newest: Generation, request: RestoreRequest) -> WantedKeys:
     if not request.wanted_keys:
         return None
     columns = key_columns(newest.manifest)
@@ -105,21 +102,21 @@ def _wanted(connection: Connection, newest: Generation, request: RestoreRequest)
             state=UNTOUCHED,
             next_step="Restore a range of time (--from, --to).",
         )
-    return [canonical_key(connection, columns, key_values(key, newest.manifest.key)) for key in request.wanted_keys]
+    return [session.canonical_key(columns, key_values(key, newest.manifest.key)) for key in request.wanted_keys]
 
 
 def _fit(target: Target, manifest: Manifest) -> Fit:
     return fit(target, manifest.columns, f"Window {manifest.window}, generation {manifest.generation},")
 
 
-def _restore(url: str, target: Target, loads: list[_Load], request: RestoreRequest) -> tuple[int, int]:
+def _restore(source: Source, target: Target, loads: list[_Load], request: RestoreRequest) -> tuple[int, int]:
     """Return (restored, skipped) rows. One transaction: whatever fails, nothing has changed."""
     if not loads:
         return 0, 0
     proven = False
     try:
-        with archiver_lock(url, target.table) as connection, connection.transaction():
-            staged = _stage(connection, target, loads)
+        with source.locked(target.table) as session, session.transaction():
+            staged = _stage(session, target, loads)
             skipped = _settle_conflicts(target, staged, request)
             _insert(target, staged, loads[0].rows.picked.generation.manifest.archive)
             restored = sum(staging.total().rows for staging in staged)
@@ -143,7 +140,7 @@ def _untouched(error: SourceError) -> SourceError:
     return error
 
 
-def _stage(connection: Connection, target: Target, loads: Sequence[_Load]) -> list[Staging]:
+def _stage(session: Session, target: Target, loads: Sequence[_Load]) -> list[Staging]:
     """Send the rows to the database: generations with the same columns share a staging table."""
     staged: dict[tuple[Fit, tuple[str, ...], str], Staging] = {}
     expected: dict[tuple[Fit, tuple[str, ...], str], Total] = {}
@@ -151,9 +148,9 @@ def _stage(connection: Connection, target: Target, loads: Sequence[_Load]) -> li
         manifest = load.rows.picked.generation.manifest
         alike = (load.fit, manifest.key, manifest.time_column)
         if alike not in staged:
-            staged[alike] = Staging(connection, target, load.fit, manifest.key, manifest.time_column, len(staged))
+            staged[alike] = session.staging(target, load.fit, manifest.key, manifest.time_column, len(staged))
             expected[alike] = Total()
-        staged[alike].copy(load.rows.lines(load.fit))
+        staged[alike].copy(load.rows.batches(load.fit))
         expected[alike] += load.rows.total
         if load.rows.total.rows != load.rows.picked.rows:
             raise ProofFailed(

@@ -11,13 +11,12 @@ from uuid import uuid4
 
 import duckdb
 
-from blocks.dialects.postgresql.types import restore_expression
 from blocks.duck import duck, read_files, text_literal
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
-from schemas.column_plan import DIGEST_MODULUS, Column, duckdb_type, row_digest
+from schemas.column_plan import DIGEST_MODULUS, Column, duckdb_type, exchange_text, row_digest
 from schemas.config import Settings
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
@@ -257,7 +256,7 @@ def _check_whole(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> l
 
 def _write_keys(connection: duckdb.DuckDBPyConnection, manifest: Manifest, keys: Path) -> None:
     columns = [column.model_copy(update={"name": f"k{i}"}) for i, column in enumerate(_key_columns(manifest))]
-    texts = [f"{restore_expression(column)} AS {column.name}" for column in columns]
+    texts = [f"{exchange_text(column)} AS {column.name}" for column in columns]
     order = ", ".join(f"proven.{column.name}" for column in columns) or "digest"
     connection.execute(
         f"COPY (SELECT {', '.join([*texts, 'digest'])} FROM proven ORDER BY {order}) "

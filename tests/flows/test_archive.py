@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from service_bench import Bench
 
+from blocks.dialects.postgresql import source as postgresql
 from blocks.ledger import Ledger
 from schemas.errors import Busy, ConfigError, GateFailed
 from schemas.manifest import Removal
 from schemas.report import WindowState
-from tasks import export as export_module
 from tasks.export import export_window
 from tasks.remove_orphans import remove_orphans
 
@@ -305,13 +305,13 @@ def test_two_exports_of_the_same_generation_commit_only_one(bench: Bench, monkey
 
 def test_rows_that_the_reader_loses_are_missed_by_the_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.fill_orders(50)
-    real = export_module.stream
+    real = postgresql.stream
 
     def lossy(*arguments: object, **options: object) -> object:
         for batch in real(*arguments, **options):  # type: ignore[arg-type]
             yield type(batch)(batch.rows.slice(1), batch.digests[1:])
 
-    monkeypatch.setattr(export_module, "stream", lossy)
+    monkeypatch.setattr(postgresql, "stream", lossy)
     report = bench.failed_run()
     assert "read 49 rows where the source counts 50" in str(report.windows[0].error)
     assert bench.generations() == []
@@ -341,7 +341,7 @@ def test_a_value_that_was_stored_wrong_is_named_by_key_and_column(
 ) -> None:
     """What a faulty reader would do: every checksum is right, and one value is not."""
     bench.fill_orders(50)
-    real = export_module.stream
+    real = postgresql.stream
 
     def faulty(*arguments: object, **options: object) -> object:
         for batch in real(*arguments, **options):  # type: ignore[arg-type]
@@ -350,7 +350,7 @@ def test_a_value_that_was_stored_wrong_is_named_by_key_and_column(
             rows = batch.rows.set_column(place, "note", pa.array(notes, pa.string()))
             yield type(batch)(rows, batch.digests)
 
-    monkeypatch.setattr(export_module, "stream", faulty)
+    monkeypatch.setattr(postgresql, "stream", faulty)
     bench.sql("UPDATE orders SET note = 'changed since' WHERE id = 8")
     report = bench.failed_run()
     assert report.exit_code == 3

@@ -9,9 +9,9 @@ import pytest
 from service_bench import Bench
 from service_prefect_server import PrefectServer
 
+from blocks.dialects.postgresql import source as postgresql
 from schemas.errors import SourceUnavailable
 from schemas.report import RunFailed
-from tasks import export as export_module
 from tasks import show_progress
 
 
@@ -41,8 +41,8 @@ def test_a_fault_that_passes_is_tried_again_and_progress_is_shown(
     from flows.archive import archive_table
 
     bench.fill_orders(80)
-    snapshot, calls = failing_once(export_module.held_snapshot)
-    monkeypatch.setattr(export_module, "held_snapshot", snapshot)
+    snapshot, calls = failing_once(postgresql.snapshot.held_snapshot)
+    monkeypatch.setattr(postgresql.snapshot, "held_snapshot", snapshot)
     monkeypatch.setattr(show_progress, "EVERY_S", 0.0)
     bench.configure(name="flow_orders", folder="orders")
     report = archive_table("flow_orders", config_dir=bench.config_dir)
@@ -62,13 +62,13 @@ def test_a_failed_window_fails_the_run_is_shown_and_not_tried_again(
     bench.fill_orders(200)
     bench.sql("UPDATE orders SET amount = 'NaN' WHERE id = 5")
     exports: list[str] = []
-    real = export_module.stream
+    real = postgresql.stream
 
     def counted(*arguments: Any, **options: Any) -> Any:
         exports.append("stream")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(export_module, "stream", counted)
+    monkeypatch.setattr(postgresql, "stream", counted)
     bench.configure(name="failing_orders", folder="orders")
     with pytest.raises(RunFailed) as failure:
         archive_table("failing_orders", config_dir=bench.config_dir)

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from service_bench import Bench
 
+from blocks.dialects.postgresql.deleter import PostgresDeleter
+from blocks.source import BatchOutcome, KeyBatch
 from schemas.errors import Busy, Interrupted, ProofFailed, SourceUnavailable
 from schemas.manifest import Receipt
 from tasks import purge as purge_module
@@ -158,13 +160,14 @@ def test_a_runner_that_lost_its_connection_lost_its_lock_and_deletes_no_more(
 ) -> None:
     """The lock is held by the connection that deletes, so the server takes both away together."""
     verified = exported.prove(only_manifest(exported))
-    batch = purge_module._purge_batch
+    delete = PostgresDeleter.delete
 
-    def cut_after_first(connection: psycopg.Connection, *rest: object) -> None:
-        batch(connection, *rest)  # type: ignore[arg-type]
-        exported.sql("SELECT pg_terminate_backend($1)", connection.info.backend_pid)
+    def cut_after_first(deleter: PostgresDeleter, batch: KeyBatch) -> BatchOutcome:
+        outcome = delete(deleter, batch)
+        exported.sql("SELECT pg_terminate_backend($1)", deleter._connection.info.backend_pid)
+        return outcome
 
-    monkeypatch.setattr(purge_module, "_purge_batch", cut_after_first)
+    monkeypatch.setattr(PostgresDeleter, "delete", cut_after_first)
     with pytest.raises(SourceUnavailable, match="50 were deleted"):
         purge(verified, exported.job(), "run")
     assert exported.count() == 50

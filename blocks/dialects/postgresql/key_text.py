@@ -4,7 +4,7 @@ import psycopg
 
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.types import value_expression
-from schemas.column_plan import Column, Kind, duckdb_type
+from schemas.column_plan import Column
 from schemas.errors import ConfigError
 from schemas.restore import UNTOUCHED
 
@@ -42,15 +42,3 @@ def canonical_key(connection: Connection, columns: tuple[Column, ...], values: t
             return None
         texts.append(found[0])
     return texts
-
-
-def lake_value(column: Column, text: str) -> str:
-    """Return DuckDB SQL of the stored value that a canonical text (an SQL expression) stands for."""
-    match column.kind:
-        case Kind.BINARY:
-            return f"unhex(substr({text}, 3))"
-        case Kind.DATE | Kind.TIMESTAMP | Kind.TIMESTAMPTZ:  # DuckDB writes BC in brackets, behind the date
-            moved = rf"regexp_replace({text}, '^(\S+)(.*) BC$', '\1 (BC)\2')"
-            return f"CAST({moved} AS {duckdb_type(column)})"
-        case _:
-            return f"CAST({text} AS {duckdb_type(column)})"

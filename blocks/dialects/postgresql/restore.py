@@ -5,32 +5,19 @@ its digest in hex, as DuckDB computed it from the lake. Its columns are `c0`, `c
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from blocks.dialects.postgresql.restore_target import Fit, Target
+import pyarrow as pa
+from pyarrow import csv
+
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.types import digest_expression, field_expression, value_expression
 from schemas.column_plan import DIGEST_MODULUS, Column
-from schemas.manifest import as_hex
+from schemas.restore_target import Fit, Target, Total
 
 EXAMPLES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Count and combined digest of some rows: the sum, modulo 2^64, of their MD5s' first 8 bytes."""
-
-    rows: int = 0
-    digest: int = 0
-
-    def __add__(self, other: "Total") -> "Total":
-        return Total(self.rows + other.rows, (self.digest + other.digest) % DIGEST_MODULUS)
-
-    def __str__(self) -> str:
-        return f"{self.rows} rows with digest {as_hex(self.digest)}"
-
-
-class Staging:
+class PostgresStaging:
     """A temporary table of rows on their way into a table; it goes with the transaction.
 
     Args:
@@ -60,11 +47,15 @@ class Staging:
             f"SELECT {values}, ''::text AS digest FROM {self._table} AS t WITH NO DATA"
         )
 
-    def copy(self, lines: Iterable[bytes | memoryview]) -> None:
-        """Take in rows: CSV lines of the written columns and the digest, in portions of any size."""
+    def copy(self, rows: Iterable[pa.RecordBatch]) -> None:
+        """Take in rows as texts: the written columns, then the digest."""
+        # Valid values stand in quotes, the empty text too; nothing at all is NULL.
+        form = csv.WriteOptions(include_header=False, quoting_style="all_valid")
         with self._connection.cursor().copy(statement(f"COPY {self._name} FROM STDIN (FORMAT csv)")) as copy:
-            for portion in lines:
-                copy.write(portion)
+            for batch in rows:
+                lines = pa.BufferOutputStream()
+                csv.write_csv(batch, lines, form)
+                copy.write(memoryview(lines.getvalue()))
 
     def total(self) -> Total:
         """Return count and combined digest of what it holds, by the digests that came from the lake."""

@@ -1,13 +1,10 @@
-"""The table that is to receive archived rows: what it has, and whether they fit."""
-
-from dataclasses import dataclass
+"""The table that is to receive archived rows, as PostgreSQL describes it."""
 
 from blocks.dialects.postgresql.catalog import describe
 from blocks.dialects.postgresql.session import Connection
-from schemas.column_plan import Column
 from schemas.errors import ConfigError
 from schemas.restore import UNTOUCHED
-from schemas.table import Table
+from schemas.restore_target import Target
 from schemas.table_name import TableName
 
 _WRITABLE = """
@@ -17,15 +14,6 @@ FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The table that receives rows: its description, columns that fill themselves, and columns that may be written."""
-
-    table: Table
-    defaults: frozenset[str]
-    writable: frozenset[str]
 
 
 def inspect_target(connection: Connection, name: TableName) -> Target:
@@ -47,67 +35,3 @@ def inspect_target(connection: Connection, name: TableName) -> Target:
         defaults=frozenset(column for column, default, _ in rows if default),
         writable=frozenset(column for column, _, may_insert in rows if may_insert),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How archived rows fit into a table.
-
-    Attributes:
-        written: Columns whose values are put back.
-        proven: Columns that are digested: the written ones, and those that the table computes itself.
-        not_proven: Names of archived columns that the table cannot be asked for.
-        defaulted: Names of the table's columns that the archived rows lack.
-    """
-
-    written: tuple[Column, ...]
-    proven: tuple[Column, ...]
-    not_proven: tuple[str, ...]
-    defaulted: tuple[str, ...]
-
-
-def fit(target: Target, archived: tuple[Column, ...], what: str) -> Fit:
-    """Return how rows with the archived columns fit into the table.
-
-    A derived column is no column of the table and stays out. A generated one is computed by the table, if it is
-    generated there too; if it is a plain column there, it is written like any other.
-
-    Args:
-        target: The table.
-        archived: The columns of a manifest.
-        what: Names the rows in errors, such as `Window [2024-01, 2024-02)`.
-
-    Raises:
-        ConfigError: It lists every column that does not fit.
-    """
-    table = target.table
-    written, proven, not_proven, problems = [], [], [], []
-    for column in archived:
-        there = table.column(column.name)
-        if column.derived is not None or (there is None and column.generated):
-            not_proven.append(column.name)
-        elif there is None:
-            problems.append(f"{column.name} ({column.source_type}) is not there")
-        elif (there.source_type, there.kind) != (column.source_type, column.kind):
-            problems.append(f"{column.name} is {there.source_type} there and {column.source_type} in the archive")
-        else:
-            proven.append(there)
-            if not there.generated:
-                written.append(there)
-                if column.name not in target.writable:
-                    problems.append(f"{column.name} may not be written by this role (GRANT INSERT)")
-    known = {column.name for column in proven}
-    others = [column for column in table.columns if column.name not in known and not column.generated]
-    problems += [
-        f"{column.name} is NOT NULL there, has no default, and is not in the archive"
-        for column in others
-        if not column.nullable and column.name not in target.defaults
-    ]
-    if problems:
-        raise ConfigError(
-            f"{what} does not fit into {table.quoted}: {'; '.join(problems)}.",
-            state=UNTOUCHED,
-            next_step="Restore into a table with the archived columns and types (--into schema.table), "
-            "and carry the rows over from there.",
-        )
-    return Fit(tuple(written), tuple(proven), tuple(not_proven), tuple(column.name for column in others))

@@ -53,6 +53,8 @@ def fence_holds(connection: Connection, snapshot: Snapshot) -> bool:
     Not on another cluster, timeline or server (a restored copy counts again from where it was copied), and not
     when so many transactions have passed that old and new can no longer be told apart.
     """
+    if snapshot.xmin is None or snapshot.xmax is None:
+        return False
     row = connection.execute(statement(f"SELECT {_CLUSTER}, pg_snapshot_xmax(pg_current_snapshot())::text")).fetchone()
     assert row is not None
     cluster, now = row[0], int(row[1])

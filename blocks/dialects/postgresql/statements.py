@@ -4,6 +4,7 @@ from datetime import datetime
 
 from blocks.dialects.postgresql.session import literal
 from blocks.dialects.postgresql.types import digest_expression, key_type, read_expression, value_expression
+from blocks.source import Slice
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.window import Window, WindowUnit
 
@@ -28,6 +29,15 @@ def in_window(time: Column, window: Window, where: str | None) -> str:
     name = quote_identifier(time.name)
     predicate = f"{name} >= {bound(window.start, time.kind)} AND {name} < {bound(window.end, time.kind)}"
     return predicate + operators_predicate(where)
+
+
+def slice_predicate(time: Column, rows: Slice) -> str:
+    """Return the predicate of a slice's rows."""
+    predicate = in_window(time, rows.window, rows.where)
+    if rows.written_after is None:
+        return predicate
+    assert rows.written_after.xmin is not None
+    return f"{predicate} AND NOT ({older_than_fence(rows.written_after.xmin)})"
 
 
 def operators_predicate(where: str | None) -> str:

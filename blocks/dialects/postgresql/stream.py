@@ -7,7 +7,6 @@ import binascii
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from blocks.dialects.postgresql.session import session_statements, translate
 from blocks.dialects.postgresql.statements import DIGEST_ALIAS
+from blocks.source import RowBatch
 from schemas.column_plan import Column, Kind, arrow_schema
 from schemas.errors import UnsupportedValue
 
@@ -26,19 +26,6 @@ TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 8192  # connectorx holds the GIL while it waits for a batch: short waits let the other window work
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows as they are stored, and their digests.
-
-    Attributes:
-        rows: A record batch in the stored schema.
-        digests: One uint64 a row (`schemas.column_plan`), or None where they were not asked for.
-    """
-
-    rows: pa.RecordBatch
-    digests: NDArray[np.uint64] | None
-
-
 def stream(
     url: str,
     query: str,
@@ -47,7 +34,7 @@ def stream(
     key: tuple[str, ...],
     snapshot: str,
     average_row_bytes: int,
-) -> Iterator[Batch]:
+) -> Iterator[RowBatch]:
     """Yield the rows of `query` (from `statements.export_rows`), read inside an exported snapshot.
 
     Args:
@@ -97,7 +84,7 @@ def reader_url(url: str) -> str:
     return re.sub(r"([?&]sslmode=)verify-(?:ca|full)\b", r"\1require", url)
 
 
-def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, ...] = ()) -> Batch:
+def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, ...] = ()) -> RowBatch:
     """Return a batch as read (columns in order, then perhaps the digest) in the types that are stored.
 
     Raises:
@@ -117,7 +104,7 @@ def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, .
             ) from None
     has_digest = batch.schema.names[-1] == DIGEST_ALIAS
     digests = _digests(batch.column(len(columns))) if has_digest else None
-    return Batch(pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns)), digests)
+    return RowBatch(pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns)), digests)
 
 
 def _printed(array: pa.Array, column: Column, row: int) -> str:

@@ -12,7 +12,7 @@ with an exact counterpart in Parquet natively, all others as that text. Three re
 
 from dataclasses import dataclass
 
-from schemas.column_plan import NULL_FIELD, Column, Kind, canonical_text
+from schemas.column_plan import NULL_FIELD, Column, Kind
 
 # pg_catalog type -> kind and, for integers, the bits that are stored. What is not listed is kept as exact text.
 NATIVE: dict[str, tuple[Kind, int]] = {
@@ -151,7 +151,7 @@ def digest_expression(columns: tuple[Column, ...], values: list[str], *, utf8: b
 
 
 def key_type(column: Column) -> str:
-    """Return the type that a key's text (`restore_expression`) is cast to, to be compared with the column."""
+    """Return the type that a key's exchange text is cast to, to be compared with the column."""
     # The cast of text to a regclass looks for a table of that name, also when the text is a number.
     return "oid" if column.base_type in OBJECT_ADDRESSES else column.source_type
 
@@ -165,15 +165,3 @@ def _joined(fields: list[str]) -> str:
     parts = [fields[i : i + MAX_JOINED] for i in range(0, len(fields), MAX_JOINED)]
     texts = [f"concat_ws(',', {', '.join(part)})" for part in parts]
     return texts[0] if len(texts) == 1 else _joined(texts)
-
-
-def restore_expression(column: Column) -> str:
-    """Return DuckDB SQL for the text that the column's input function reads back, NULL staying NULL."""
-    name = column.quoted
-    if column.kind is Kind.BINARY:
-        return rf"'\x' || lower(hex({name}))"
-    if column.kind in {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}:
-        return canonical_text(column)
-    if column.kind in {Kind.FLOAT32, Kind.FLOAT64}:
-        return f"replace({name}::VARCHAR, '-nan', 'nan')"
-    return f"{name}::VARCHAR"

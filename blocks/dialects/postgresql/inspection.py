@@ -1,0 +1,86 @@
+"""What would make an export or a purge of a PostgreSQL table fail later, found before anything is touched."""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from blocks.dialects.postgresql.catalog import delete_rules, hides_rows
+from blocks.dialects.postgresql.operators_sql import check_expression
+from blocks.dialects.postgresql.session import Connection, statement
+from blocks.dialects.postgresql.statements import export_rows, operators_predicate
+from schemas.column_plan import quote_identifier
+from schemas.errors import ConfigError
+from schemas.job import Job
+from schemas.table import Table
+
+
+def check_export(connection: Connection, job: Job) -> None:
+    """Find what would make reading fail, or read less than all.
+
+    Raises:
+        ConfigError: The role may not read all rows, or the predicate is wrong.
+    """
+    _check_rights(connection, job.table)
+    _check_where(connection, job)
+    # The server plans the export, so that what is left to go wrong is found before the first window.
+    query = export_rows(
+        job.table.quoted, job.columns, f"true{operators_predicate(job.archive.where)}", digest=True, utf8=job.table.utf8
+    )
+    connection.execute(statement(f"EXPLAIN {query}"), prepare=True)
+
+
+def _check_rights(connection: Connection, table: Table) -> None:
+    if not table.may_select:
+        raise ConfigError(
+            f"The source's role may not read {table.quoted}.",
+            next_step=f"GRANT USAGE ON SCHEMA {quote_identifier(table.schema_name)} and GRANT SELECT ON {table.quoted} "
+            "TO the role that the source connects as.",
+        )
+    if hides_rows(connection, table):
+        raise ConfigError(
+            f"Row-level security hides rows of {table.quoted} from the source's role: what is hidden would be missing "
+            "from the archive, or would be taken for deleted.",
+            next_step="Connect as a role that sees all rows (ALTER ROLE … BYPASSRLS), and choose rows with `where`.",
+        )
+
+
+def _check_where(connection: Connection, job: Job) -> None:
+    """Find a wrong predicate before the first window."""
+    where = job.archive.where
+    if where is None:
+        return
+    try:
+        check_expression(connection, job.table.quoted, where)
+        query = f"EXPLAIN SELECT FROM {job.table.quoted} WHERE true{operators_predicate(where)}"
+        connection.execute(statement(query), prepare=True)
+    except psycopg.Error as error:
+        raise ConfigError(
+            f"archives[{job.archive.name}].where: {str(error).strip()}",
+            next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+        ) from None
+
+
+def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what keeps rows of the table from being deleted, and what to do about it."""
+    table = job.table
+    if table.inherited:
+        yield (
+            f"Other tables inherit from {table.quoted}; its key does not hold for their rows.",
+            "Archive each of the tables by its own name.",
+        )
+    rules = delete_rules(connection, table)
+    if rules:
+        yield (
+            f"Rules of {table.quoted} turn a DELETE into something else: {', '.join(rules)}.",
+            f"DROP RULE … ON {table.quoted} (a trigger can do its work), or run with --no-purge.",
+        )
+    if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        yield (
+            "The source is a replica; nothing can be deleted there.",
+            "Name the primary in sources.yaml.",
+        )
+    if not table.may_delete:
+        yield (
+            f"The source's role may not delete from {table.quoted}.",
+            f"GRANT DELETE ON {table.quoted} TO the role that the source connects as; or run with --no-purge.",
+        )
