@@ -1,0 +1,50 @@
+"""What would make an export or a purge of a SQLite table fail later, found before anything is touched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from blocks.dialects.sqlite.operators_sql import WrongExpression, check_expression
+from blocks.dialects.sqlite.session import Connection
+from blocks.dialects.sqlite.statements import export_rows, operators_predicate
+from blocks.throttle.pressure import unsupported
+from schemas.errors import ConfigError
+from schemas.job import Job
+
+
+def check_export(connection: Connection, job: Job) -> None:
+    """Find what would make reading fail, or read less than all.
+
+    Raises:
+        ConfigError: It is a family, or the predicate is wrong.
+    """
+    if job.archive.children:
+        raise families_refused(job)
+    if job.archive.where is not None:
+        try:
+            check_expression(connection, job.table, job.archive.where)
+        except WrongExpression as error:
+            raise ConfigError(
+                f"archives[{job.archive.name}].where: {error}",
+                next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+            ) from None
+    # SQLite plans the export, so that what is left to go wrong is found before the first window.
+    predicate = f"true{operators_predicate(job.archive.where)}"
+    connection.execute(f"EXPLAIN {export_rows(job.table.quoted, job.columns, predicate, with_digest=True)}").close()
+
+
+def families_refused(job: Job) -> ConfigError:
+    """Return the error that says that children do not leave together with their parents here."""
+    return ConfigError(
+        f"archives[{job.archive.name}].children: families of tables are not supported for SQLite.",
+        next_step="Archive each of the tables by an entry of its own, those that refer to others first.",
+    )
+
+
+def purge_obstacles(path: Path, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what keeps rows of the table from being deleted, and what to do about it."""
+    if not job.table.may_delete:
+        yield (
+            f"This user may not write {path}, or not into its folder, where SQLite keeps its journal.",
+            "Give this user the right to write both; or run with --no-purge.",
+        )
+    yield from unsupported(job.archive.purge, "SQLite", f"archives[{job.archive.name}].purge")
