@@ -1,6 +1,6 @@
 # Needs make, a network, and Python 3.11 or later. Everything goes into .venv; `make clean` undoes it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint torture bench clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -23,8 +23,8 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 SYNC = $(BIN)/uv sync --frozen --inexact --quiet
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
-	@echo "  PYTHON=/path/to/python names the interpreter of a new .venv; ARGS='...' is handed on (demo, test, bench)"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@echo "  PYTHON=/path/to/python names the interpreter of a new .venv; ARGS='...' is handed on (demo, test, torture, bench)"
 
 demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a minute, nothing left running
 	@$(BIN)/tidegate demo $(ARGS)
@@ -37,8 +37,12 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Measure against COPY, DuckDB and the usual delete loop
+torture: $(VENV)/.dev ## Kill 500 runs at random and play 2,000 schedules of 60 steps; an hour or more
+	$(BIN)/python tests/faults/torture.py $(ARGS)
+
+bench: $(VENV)/.dev ## Measure against COPY, DuckDB, the usual delete loop and pt-archiver
 	$(BIN)/python benchmarks/archive.py $(ARGS)
+	$(BIN)/python benchmarks/purge.py
 
 clean: ## Remove the environment, the demo's folder and all caches
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

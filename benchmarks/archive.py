@@ -9,20 +9,17 @@ DuckDB's postgres_scanner needs duckdb 1.5.5 and gets an environment of its own 
 """
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import psycopg
 import yaml
+from measured import Measured, aim, machine, measure
 
 from tidegate.demo.postgres import EmbeddedPostgres
 
@@ -43,37 +40,6 @@ SELECT g, '{start}'::timestamptz + g * (('{end}'::timestamptz - '{start}'::times
        md5(g::text)::uuid
 FROM generate_series(1, {rows}) g
 """
-
-
-@dataclass
-class Measured:
-    """What the operating system says of finished processes, and what each of them printed as JSON."""
-
-    wall_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-    peak_mb: list[float] = field(default_factory=list)
-    said: list[dict[str, float]] = field(default_factory=list)
-
-    def row(self) -> tuple[float, float, float]:
-        return median(self.wall_s), median(self.cpu_s), max(self.peak_mb)
-
-
-def measure(into: Measured, command: list[str], **environment: str) -> None:
-    """Run a command and add its figures."""
-    import time
-
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
-    into.wall_s.append(time.monotonic() - started)
-    into.cpu_s.append(usage.ru_utime + usage.ru_stime)
-    into.peak_mb.append(usage.ru_maxrss / 1024)
-    into.said.append(json.loads(output.splitlines()[-1]) if output.strip() else {})
 
 
 class Bench:
@@ -101,7 +67,7 @@ class Bench:
         archive = {
             "name": "lineitem", "source": "bench", "table": "public.lineitem", "time_column": "shipped_at",
             "window": "month", "partition_by": ["year", "month"], "to": END, "proof": proof,
-            "purge": {"mode": "delete", "batch_rows": 5000},
+            "purge": {"mode": "delete", "batch_rows": 5000, "min_batch_rows": 5000, "max_batch_rows": 5000},
         }  # fmt: skip
         source = {"name": "bench", "type": "postgresql", "connection": {"url": self.url}}
         for name, content in (
@@ -206,10 +172,6 @@ def aims(figures: dict[str, Measured]) -> list[str]:
     ]
 
 
-def aim(what: str, measured: str, met: bool) -> str:
-    return f"| {what} | {measured} | {'met' if met else '**missed**'} |"
-
-
 def memory(bench: Bench, rows: int) -> Measured:
     """Return the figures of one whole cycle over another number of rows."""
     figures = Measured()
@@ -217,12 +179,6 @@ def memory(bench: Bench, rows: int) -> Measured:
     bench.configure("rows")
     bench.tidegate(figures, "export", "purge")
     return figures
-
-
-def machine() -> str:
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "CPU")
-    return f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}"
 
 
 def main() -> None:

@@ -9,22 +9,27 @@ from schemas.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a phase (`export`, `verify`, `purge`, `restore`) of a window has come, in rows."""
+    """How far a phase (`export`, `verify`, `purge`, `restore`) of a window has come, in rows.
+
+    Attributes:
+        waits: What the work waits for, in words; None while it goes on.
+    """
 
     phase: str
     window: Window
     rows: int
     of_rows: int
+    waits: str | None = None
 
 
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
 
 
-def report_progress(phase: str, window: Window, rows: int, of_rows: int) -> None:
+def report_progress(phase: str, window: Window, rows: int, of_rows: int, waits: str | None = None) -> None:
     """Tell all listeners; cheap when there are none."""
     for listener in _listeners:
-        listener(Progress(phase, window, rows, of_rows))
+        listener(Progress(phase, window, rows, of_rows, waits))
 
 
 @contextmanager

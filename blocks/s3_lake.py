@@ -32,6 +32,11 @@ _READS_AT_ONCE = 16
 _DELETES_A_REQUEST = 1_000
 _MAX_KEY_BYTES = 1_024
 _MISSING_KEY = {"NoSuchKey", "404"}
+# The client's own time-outs do not count while it waits to be told to send a body (`Expect: 100-continue`), or while
+# it sends one: a store that hangs there would be waited for without end. With all repetitions, then, no more than
+# this, and for what is large as long as a slow line takes.
+ANSWER_S = 300.0
+SLOWEST_BYTES_A_SECOND = 128 * 2**10
 
 
 class S3Lake:
@@ -98,6 +103,7 @@ class S3Lake:
                 chunksize=max(_PART_BYTES, math.ceil(size_bytes / _MAX_PARTS)),
                 max_concurrency=_PARTS_AT_ONCE,
                 Metadata={_WRITER: token},
+                timeout=ANSWER_S + size_bytes / SLOWEST_BYTES_A_SECOND,
             )
 
         doing = f"Cannot store {path}"
@@ -196,7 +202,7 @@ class S3Lake:
         return self._access.file_system()
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        return self._files.call_s3(method, Bucket=self.bucket, **arguments)
+        return self._files.call_s3(method, Bucket=self.bucket, timeout=ANSWER_S, **arguments)
 
     def _key(self, path: str) -> str:
         key = f"{self.prefix}/{check_path(path)}" if self.prefix else check_path(path)

@@ -4,17 +4,18 @@ A `Source` is cheap to make and opens nothing by itself. A `Session` is one conn
 values print the same everywhere. Errors of drivers never leave a dialect: they come out as those of `schemas.errors`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from blocks.throttle.pressure import Pressure
 from schemas.column_plan import Column
 from schemas.errors import SourceError, SourceUnavailable
 from schemas.job import Job
@@ -22,6 +23,7 @@ from schemas.manifest import Manifest, Snapshot
 from schemas.restore_target import Fit, Target, Total
 from schemas.table import Table
 from schemas.table_name import TableName
+from schemas.throttle_options import ThrottleOptions
 from schemas.window import Window
 
 
@@ -74,6 +76,12 @@ class KeyBatch:
         """The digests as databases print them: the first 16 hex digits of an MD5."""
         return [f"{digest:016x}" for digest in self.raw_digests.byteswap().tolist()]
 
+    @classmethod
+    def of(cls, rows: pa.RecordBatch) -> Self:
+        """Return rows of the evidence (`tasks.verify.VerifiedGeneration.keys`) as a batch."""
+        *keys, digests = rows.columns
+        return cls(tuple(keys), digests.to_numpy())
+
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
@@ -90,12 +98,29 @@ class BatchOutcome:
     changed_since: int
 
 
+@dataclass(frozen=True, slots=True)
+class LockedRows:
+    """Rows of a batch that others have locked.
+
+    Attributes:
+        rows: For each row of the batch whether it is locked; a few may be missed, and are found by a Collision.
+        holders: Who holds the locks, in words, as far as that can be seen.
+    """
+
+    rows: NDArray[np.bool_]
+    holders: tuple[str, ...] = ()
+
+
 class Collision(SourceUnavailable):
     """A batch met a deadlock, a serialization failure or somebody else's lock; it was rolled back."""
 
 
 class RowsKept(SourceError):
     """The database did not delete rows that are still what was archived; the batch was rolled back."""
+
+
+class TooLarge(SourceError):
+    """One transaction would delete more than it may; the batch was rolled back, and a smaller one may pass."""
 
 
 class Deleter(Protocol):
@@ -112,6 +137,24 @@ class Deleter(Protocol):
             SourceError, SourceUnavailable: Anything else; the batch was deleted as a whole, or not at all.
         """
         ...
+
+    def locked(self, batch: KeyBatch) -> LockedRows:
+        """Return which rows of the batch others have locked now, without waiting for any of them.
+
+        Raises:
+            Collision: Somebody has locked the whole table.
+        """
+        ...
+
+
+class Family(Deleter, Protocol):
+    """Deletes rows together with their children, batches of parents' keys at a time: a family leaves whole, or stays.
+
+    Attributes:
+        deleted: For each dataset, the digests of the rows that were deleted, batch by batch.
+    """
+
+    deleted: dict[str, list[NDArray[np.uint64]]]
 
 
 class Staging(Protocol):
@@ -150,6 +193,57 @@ class Staging(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a table.
+
+    Attributes:
+        name: Its quoted name, as a table of its own.
+        window: The times that it holds; None if they have no beginning or no end.
+        bound: What makes it this partition, in the words of the database.
+    """
+
+    name: str
+    window: Window | None
+    bound: str
+
+
+class TakenOut(Protocol):
+    """A partition that is a table of its own for the moment."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold it against everybody: what is counted in this block is what `drop` drops. Commits at the end."""
+        ...
+
+    def drop(self) -> None:
+        """Drop it, to be called in a `locked` block."""
+        ...
+
+
+class Partitions(Protocol):
+    """The partitions of a job's table."""
+
+    def listed(self) -> list[Partition]:
+        """Return all of them, by name."""
+        ...
+
+    def holding(self, window: Window) -> Partition | None:
+        """Return the partition with exactly these bounds, or None if there is none any more."""
+        ...
+
+    def take_back(self) -> list[str]:
+        """Attach again what a run that died had taken out of the table, and return its names."""
+        ...
+
+    def write_digests(self, partition: Partition, columns: tuple[Column, ...], target: Path) -> int:
+        """Write the first 16 hex digits of each row's MD5, a line each, and return how many rows were counted."""
+        ...
+
+    def taken_out(self, partition: Partition) -> AbstractContextManager[TakenOut]:
+        """Take a partition out of its table for as long as the block lives; unless it was dropped, it goes back."""
+        ...
+
+
 class Session(Protocol):
     """One connection, in autocommit mode but for `transaction`."""
 
@@ -171,6 +265,21 @@ class Session(Protocol):
         """
         ...
 
+    def as_text(self, column: Column) -> Column:
+        """Return a column of a table as one that is stored as the text that the database prints, and reads back.
+
+        Raises:
+            ConfigError: No text stands for its values.
+        """
+        ...
+
+    def as_time(self, table: Table, column: Column) -> Column | None:
+        """Return a column, of whose type nobody can tell that it holds moments, as one that does; None if it does not.
+
+        Where a database has no types for time, the time column's values say how they are written.
+        """
+        ...
+
     def average_row_bytes(self, table: Table) -> int:
         """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
         ...
@@ -185,6 +294,14 @@ class Session(Protocol):
 
     def purge_obstacles(self, job: Job) -> Iterator[tuple[str, str]]:
         """Yield what, in this kind of database, keeps rows of the table from being deleted, and what to do about it."""
+        ...
+
+    def partitions(self, job: Job) -> Partitions:
+        """Return the partitions of a job's table.
+
+        Raises:
+            ConfigError: It has none, or they are not ranges of the time column, or such a database has none.
+        """
         ...
 
     # Planning and proving.
@@ -208,6 +325,16 @@ class Session(Protocol):
         """Return the number of rows."""
         ...
 
+    def count_keys(self, table: Table, key: tuple[Column, ...], keys: tuple[pa.StringArray, ...]) -> int:
+        """Return how many rows of the table have one of these keys, in scope or not, changed or not.
+
+        Args:
+            table: The table.
+            key: The key's columns, as the table has them.
+            keys: For each of them, the texts of its values, as in `KeyBatch`.
+        """
+        ...
+
     def write_fields(self, job: Job, manifest: Manifest, target: Path) -> None:
         """Write a CSV file with a header: `k0`, `k1`, … (the key's texts) and `f0`, `f1`, … of the window's rows.
 
@@ -220,6 +347,20 @@ class Session(Protocol):
 
     def deleter(self, job: Job, manifest: Manifest) -> Deleter:
         """Return what deletes the rows of a generation on this connection, with the job's time limits set."""
+        ...
+
+    def pressure(self, table: Table, options: ThrottleOptions) -> Pressure:
+        """Return what tells of the load on the database; `purge_obstacles` has refused the limits it cannot keep."""
+        ...
+
+    def family(self, job: Job, manifest: Manifest, proven: Mapping[str, NDArray[np.uint64]]) -> Family:
+        """Return what deletes families on this connection.
+
+        Args:
+            job: The parents' job, with its children.
+            manifest: A generation of the parents, whose window and scope say which rows may be deleted at all.
+            proven: For each dataset of the family, the sorted digests of the rows that were just proven.
+        """
         ...
 
     # Putting back.

@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from blocks.ledger import Ledger
+from blocks.ledger import Ledger, generations_of
 from blocks.open_lake import open_lake
 from blocks.open_source import source_of
 from flows.verify_and_purge import verify_and_purge
@@ -18,6 +18,7 @@ from schemas.project import Project
 from schemas.report import RunReport
 from tasks.ask_approval import ask_for_approval, prove_and_seal, still_approved
 from tasks.collect_report import collect_report, planned_report
+from tasks.drop_partition import take_back_partitions
 from tasks.prefect_tasks import at_most, export_task, inspect_task, orphans_task, plan_task
 from tasks.publish_report import publish_report
 
@@ -56,14 +57,15 @@ def archive_table(
     wanted = project.archive(archive).with_overrides(from_=from_, to=to, older_than=older_than, purge=purge)
     job = inspect_task(project, wanted)
     lake, run_id = open_lake(job.settings.lake, job.settings.temp_dir), str(flow_run.id)
-    ledger = Ledger(lake, job.dataset)
     if dry_run:
-        return planned_report(job, plan_task(job, ledger.generations()), run_id)
+        return planned_report(job, plan_task(job, generations_of(lake, job)), run_id)
 
     lake.check(write=True)
-    with source_of(job).locked(job.table):
-        orphans_task(lake, ledger)
-        plan = plan_task(job, ledger.generations())
+    with source_of(job).locked(job.table) as session:
+        take_back_partitions(session, job)
+        for member in job.family:
+            orphans_task(lake, Ledger(lake, member.dataset))
+        plan = plan_task(job, generations_of(lake, job))
         exports = at_most(
             job.settings.parallel_windows,
             export_task,
@@ -74,7 +76,7 @@ def archive_table(
             ),
         )
         report = collect_report(job, plan, exports, run_id)
-    if job.archive.purge.mode == "delete":
+    if job.archive.purge.mode != "none":
         if job.archive.approve:
             report.sealed(prove_and_seal(job, report.to_purge, run_id))
             report.decided(ask_for_approval(job, report.plan, approve_as, ask_for_s))

@@ -46,7 +46,7 @@ def restore_table(
     """
     project = Project.load(config_dir)
     request = RestoreRequest.of(from_=from_, to=to, keys=keys, into=into, on_conflict=on_conflict)
-    return publish_restore(restore_task(project, project.archive(archive), request))
+    return publish_restore(restore_task(project, project.member(archive), request))
 
 
 if __name__ == "__main__":

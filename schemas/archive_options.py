@@ -1,18 +1,23 @@
 """The parts of an archive's configuration, and how each is read from what YAML gives."""
 
+import re
 from collections import Counter
 from datetime import date, datetime, time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from schemas.config_model import ConfigModel, ProjectPath, Seconds, Text, Timeout, WholeNumber
+from schemas.config_model import ConfigModel, Text, WholeNumber
 from schemas.duration import Duration
 from schemas.table_name import TableName
+from schemas.throttle_options import ThrottleOptions
 
 Proof = Literal["rows", "counts"]
 OnGateFailure = Literal["refuse", "quarantine"]
-PurgeMode = Literal["none", "delete"]
+References = Literal["refuse", "check"]
+PurgeMode = Literal["none", "delete", "drop_partition"]
+
+_NOTHING = re.compile(r"0\s*((hour|day|week|month|year)s?)?", re.IGNORECASE)
 
 
 def _table(value: object) -> TableName:
@@ -25,6 +30,11 @@ def _table(value: object) -> TableName:
 
 def _duration(value: object) -> Duration:
     return value if isinstance(value, Duration) else Duration.parse(str(value))
+
+
+def _grace(value: object) -> Duration:
+    # `0` as well as `0 days`: at once. A Duration by itself is never nothing.
+    return Duration(0, "day") if _NOTHING.fullmatch(str(value).strip()) else _duration(value)
 
 
 def _moment(value: object) -> datetime:
@@ -86,23 +96,51 @@ TableField = Annotated[
 DurationField = Annotated[
     Duration, PlainValidator(_duration), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
+GraceField = Annotated[
+    Duration, PlainValidator(_grace), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+]
 Gate = Annotated[str, AfterValidator(_gate)]
 
 
 class ColumnOptions(ConfigModel):
-    """Columns left out of the archive, and columns that the source computes for it (`derive`: name to SQL)."""
+    """Columns left out of the archive, and columns that the source computes for it (`derive`: name to SQL).
+
+    `as_text` names columns that are stored as the text that the source prints, as some of their values do not fit
+    into the type that they would be stored as.
+    """
 
     exclude: Columns = ()
+    as_text: Columns = ()
     derive: dict[Text, Text] = Field(default_factory=dict)
 
 
-class PurgeOptions(ConfigModel):
-    """Whether and how archived rows leave the source. `batch_rows` is one transaction."""
+class PurgeOptions(ThrottleOptions):
+    """Whether and how archived rows leave the source, and how gently: `schemas.throttle_options`."""
 
     mode: PurgeMode = "none"
-    batch_rows: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] = 5000
-    pause_s: Annotated[Seconds, Field(ge=0)] = 0.0
-    lock_timeout_s: Timeout = 2.0
-    statement_timeout_s: Timeout = 60.0
     discard_columns: Columns = ()
-    stop_file: ProjectPath | None = None
+    # MySQL only: purge although the server could not take a purge back to a point in time.
+    without_binary_log: bool = False
+    # `check`: tables that are no children are taken care of elsewhere; the database refuses a row they still refer to.
+    references: References = "refuse"
+    max_family_rows: Annotated[WholeNumber, Field(ge=1)] = 100_000  # children that one transaction may delete
+
+
+class ChildOptions(ConfigModel):
+    """A table whose rows belong to rows of the archive's table, and leave together with them."""
+
+    table: TableField
+    foreign_key: Annotated[Columns, Field(min_length=1)] | None = None
+    key: Annotated[Columns, Field(min_length=1)] | None = None
+    columns: ColumnOptions = ColumnOptions()
+    folder: str | None = None
+
+    @property
+    def resolved_folder(self) -> str:
+        """The child's folder in the lake: `folder`, or else the table's name."""
+        return self.folder or self.table.name
+
+    @model_validator(mode="after")
+    def _folder_is_safe(self) -> Self:
+        safe_folder(self.resolved_folder)
+        return self

@@ -81,6 +81,8 @@ class Column(BaseModel):
         scale: Digits after the point of a `decimal`.
         nullable: Whether the source allows NULL.
         exact_text: The type has no exact counterpart in Parquet; its text, as the source prints it, is stored.
+        text_format: How a source without types for time writes the column's moments, where it has a choice; with it
+            they are written back as they were.
         derived: The source expression that computes it; such a column is no column of the table.
         generated: The source computes it from other columns; it is stored and proven, never written back.
     """
@@ -96,6 +98,7 @@ class Column(BaseModel):
     scale: int | None = None
     nullable: bool = True
     exact_text: bool = False
+    text_format: str = ""
     derived: str | None = None
     generated: bool = False
 
@@ -112,7 +115,10 @@ class Column(BaseModel):
     @property
     def identity(self) -> tuple[object, ...]:
         """What must be equal for two columns' values to be digested alike."""
-        return self.name, self.source_type, self.kind, self.bits, self.precision, self.scale, self.derived
+        return (
+            self.name, self.source_type, self.kind, self.bits, self.precision, self.scale, self.exact_text,
+            self.text_format, self.derived,
+        )  # fmt: skip
 
     @property
     def quoted(self) -> str:

@@ -5,13 +5,15 @@ Everything that a configuration can say is importable from here; `schemas.projec
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from schemas.archive_config import Archive
 from schemas.archive_options import (
     ColumnOptions,
+    GraceField,
     OnGateFailure,
     Proof,
     PurgeMode,
@@ -40,9 +42,14 @@ __all__ = [
     "WindowUnit",
 ]
 
-SourceType = Literal["postgresql"]
+SourceType = Literal["postgresql", "mysql", "sqlite", "sqlserver"]
 
-_URL_SCHEMES: dict[SourceType, tuple[str, ...]] = {"postgresql": ("postgresql", "postgres")}
+_URL_SCHEMES: dict[SourceType, tuple[str, ...]] = {
+    "postgresql": ("postgresql", "postgres"),
+    "mysql": ("mysql", "mariadb"),
+    "sqlite": ("sqlite",),
+    "sqlserver": ("mssql", "sqlserver"),
+}
 
 _MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?\s*[KMGT]i?B", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/]+)*/?")
@@ -51,7 +58,8 @@ _BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/]+)*/?")
 class Settings(ConfigModel):
     """What holds for all jobs of a project.
 
-    `timezone` decides where windows and partitions begin, and what a date without an offset means.
+    `timezone` decides where windows and partitions begin, and what a date without an offset means. `erase_grace` is
+    how long the files that an erasure supersedes stay in the lake, where no reader sees them.
     """
 
     lake: str = Field(default="./lake", validate_default=True)
@@ -59,6 +67,7 @@ class Settings(ConfigModel):
     temp_dir: ProjectPath | None = None
     timezone: str = "UTC"
     parallel_windows: Annotated[WholeNumber, Field(ge=1)] = 2
+    erase_grace: GraceField = Duration(7, "day")
 
     @property
     def zone(self) -> ZoneInfo:
@@ -100,18 +109,44 @@ class Settings(ConfigModel):
 
 
 class Source(ConfigModel):
-    """A database that rows leave."""
+    """A database that rows leave.
+
+    `replica` is a streaming replica that exports read from; all else, deleting above all, is done at `connection`.
+    """
 
     name: Name
     type: SourceType
     connection: Connection
+    replica: Connection | None = None
 
-    @field_validator("connection")
+    @field_validator("replica")
     @classmethod
-    def _url_fits_the_type(cls, connection: Connection, info: ValidationInfo) -> Connection:
+    def _has_replicas(cls, replica: Connection | None, info: ValidationInfo) -> Connection | None:
+        kind = info.data.get("type", "postgresql")
+        if replica is not None and kind != "postgresql":
+            raise ValueError(f"must be left out: exports of a source of type {kind} have one place to read from")
+        return replica
+
+    @field_validator("connection", "replica")
+    @classmethod
+    def _url_fits_the_type(cls, connection: Connection | None, info: ValidationInfo) -> Connection | None:
+        if connection is None:
+            return None
         schemes = _URL_SCHEMES.get(info.data.get("type", ""), ())
         if schemes and connection.url is not None:
             scheme = connection.url.get_secret_value().partition("://")[0]
             if scheme not in schemes:
                 raise ValueError(f"url must start with {schemes[0]}:// for a source of type {info.data['type']}")
+        return _sqlite_file(connection, info) if info.data.get("type") == "sqlite" else connection
+
+
+def _sqlite_file(connection: Connection, info: ValidationInfo) -> Connection:
+    """Return the connection with its file counted from the project folder, like every other path."""
+    if connection.block is not None:
         return connection
+    if connection.url is None:
+        raise ValueError("must be a url (sqlite:///shop.db) or a block: a SQLite source has no host")
+    path = unquote(connection.url.get_secret_value().removeprefix("sqlite:///"))
+    if path.startswith(("/", ":", "sqlite:")) or not path:  # absolute, or no file: the dialect says so
+        return connection
+    return connection.model_copy(update={"url": SecretStr(f"sqlite:///{quote(str(in_project(path, info)))}")})

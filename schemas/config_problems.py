@@ -13,6 +13,7 @@ from schemas.errors import ConfigError
 Path = tuple[int | str, ...]
 """The way to a value: keys and list positions from the top of the file."""
 
+_CONNECTIONS = ("connection", "replica")
 # The only keys of a connection whose values may be shown; a misspelt `pasword` is not one of them.
 _SHOWN_OF_A_CONNECTION = {"host", "port", "database", "user", "sslmode", "block"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -74,8 +75,9 @@ def key_path(path: Path, data: object) -> str:
 
 def shown(value: object, path: Path = ()) -> str:
     """Return `value` as it may be shown in an error: secrets as ***, lists and mappings by their kind only."""
-    if "connection" in path:
-        below = path[path.index("connection") + 1 :]
+    connection = next((place for place, step in enumerate(path) if step in _CONNECTIONS), None)
+    if connection is not None:
+        below = path[connection + 1 :]
         if not below or below[0] not in _SHOWN_OF_A_CONNECTION:
             return "***"
     if isinstance(value, dict):

@@ -59,5 +59,9 @@ class Duration:
         # Through UTC and back, so that a time that the clock skipped becomes one that it showed.
         return moment if now.tzinfo is None else moment.astimezone(UTC).astimezone(now.tzinfo)
 
+    def after(self, now: datetime) -> datetime:
+        """Return the moment this long after `now`, by the same rules as `before`."""
+        return Duration(-self.amount, self.unit).before(now)
+
     def __str__(self) -> str:
         return f"{self.amount} {self.unit}{'' if self.amount == 1 else 's'}"

@@ -71,7 +71,8 @@ class Snapshot(BaseModel):
 
     Attributes:
         taken_at: The source's clock at the snapshot.
-        xmin: Transaction horizon: every transaction below it had ended (PostgreSQL's xid8). The fence.
+        xmin: Transaction horizon: every transaction below it had ended (PostgreSQL's xid8). The fence. None where
+            a database numbers no transactions.
         xmax: The first transaction number not yet given out at the snapshot.
         cluster: What identifies the server's history: system identifier, timeline, address. Transaction numbers
             of another cluster say nothing.
@@ -80,8 +81,8 @@ class Snapshot(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     taken_at: datetime
-    xmin: int
-    xmax: int
+    xmin: int | None = None
+    xmax: int | None = None
     cluster: str
 
 
@@ -129,10 +130,40 @@ class DataFile(BaseModel):
     partition: dict[str, str | None] = {}
 
 
+class ErasedRows(BaseModel):
+    """A note in a manifest that rows were erased from the generation: how many, and never which.
+
+    Attributes:
+        erasure: Id of the erasure's record.
+        rows: Archived rows that are gone.
+        quarantined: Rows that are gone from what a gate had put aside.
+        reason: As the operator gave it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    erasure: str
+    rows: int = Field(ge=0)
+    quarantined: int = Field(default=0, ge=0)
+    erased_at: datetime
+    run_id: str
+    reason: str | None = None
+
+
 class Manifest(Record):
-    """One committed generation of a window: it exists for readers because, and only if, this record exists."""
+    """One committed generation of a window: it exists for readers because, and only if, this record exists.
+
+    A generation that takes the place of another one, with rows erased, exists from the moment on at which the record
+    of the erasure exists, and those that it supersedes do not any more. Its attestation is what the source said of
+    the rows that are left. It has version 2: a reader that knows nothing of `supersedes` would see rows twice.
+
+    Attributes:
+        supersedes: Paths of the generations in whose place it stands, oldest first.
+        erasures: What was erased from each of these, and so is not in the next one, or in this.
+    """
 
     kind: ClassVar[str] = "manifest"
+    newest_version: ClassVar[int] = 2
 
     archive: str
     dataset: str
@@ -155,6 +186,8 @@ class Manifest(Record):
     run_id: str
     committed_at: datetime
     written_by: str
+    supersedes: tuple[str, ...] = ()
+    erasures: tuple[ErasedRows, ...] = ()
 
     @property
     def path(self) -> str:
@@ -165,6 +198,11 @@ class Manifest(Record):
     def size_bytes(self) -> int:
         """Bytes of all its files."""
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def erased_rows(self) -> int:
+        """Rows that were attested, and erased since."""
+        return sum(erased.rows for erased in self.erasures)
 
 
 class Intent(Record):
@@ -214,6 +252,8 @@ class Receipt(Record):
         deleted: Rows that were deleted from the source, those of earlier, stopped attempts included.
         changed_since: Rows whose current version is not the archived one; they stayed in the source.
         already_gone: Rows that were no longer in the source, whoever removed them.
+        held: Rows that were left alone because a legal hold covers them, whether they were there or not.
+        holds: What tells the holds of that moment from others (`schemas.hold.holds_digest`), if there were any.
         by_fence: Of the deleted, those that the snapshot fence vouched for; the others were compared by digest.
         interrupted_before: Purges of this generation that were killed: they began, but left neither a receipt nor
             word of a stop. What they deleted is counted here as already gone.
@@ -228,6 +268,8 @@ class Receipt(Record):
     deleted: int = Field(ge=0)
     changed_since: int = Field(ge=0)
     already_gone: int = Field(ge=0)
+    held: int = Field(default=0, ge=0)
+    holds: str | None = None
     by_fence: int = Field(ge=0)
     interrupted_before: int = Field(default=0, ge=0)
     started_at: datetime
@@ -235,16 +277,21 @@ class Receipt(Record):
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse a receipt that does not add up."""
-        if self.archived != self.deleted + self.changed_since + self.already_gone:
+        if self.archived != self.deleted + self.changed_since + self.already_gone + self.held:
             raise ValueError(
                 f"the receipt does not add up: {self.archived} archived, but {self.deleted} deleted + "
-                f"{self.changed_since} changed since + {self.already_gone} already gone"
+                f"{self.changed_since} changed since + {self.already_gone} already gone + {self.held} held"
             )
 
 
 def manifest_path(dataset: str, window: Window, generation: int) -> str:
     """Return where the manifest of a generation lies: one path a generation, so that only one commit wins."""
     return f"_tidegate/manifests/{dataset}/{window.id}/{generation:06d}.json"
+
+
+def dataset_of(path: str) -> str:
+    """Return the dataset of the generation whose manifest lies there."""
+    return path.removeprefix("_tidegate/manifests/").rsplit("/", 2)[0]
 
 
 def as_hex(digest: int) -> str:

@@ -83,6 +83,16 @@ class Project:
         """
         return _called(name, self.archives, "archive", self.config_dir / ARCHIVES_FILE)
 
+    def member(self, name: str) -> Archive:
+        """Return the archive called `name`, or that of the child in the lake's folder `name`.
+
+        Raises:
+            ConfigError: There is none of that name.
+        """
+        children = {child.resolved_folder: child for archive in self.archives for child in archive.family[1:]}
+        is_child = name in children and all(archive.name != name for archive in self.archives)
+        return children[name] if is_child else self.archive(name)
+
     def source(self, name: str) -> Source:
         """Return the source called `name`.
 

@@ -16,6 +16,7 @@ class PurgeOutcome(BaseModel):
     deleted: int = 0
     changed_since: int = 0
     already_gone: int = 0
+    held: int = 0
     by_fence: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -29,6 +30,7 @@ class PurgeOutcome(BaseModel):
             deleted=receipt.deleted,
             changed_since=receipt.changed_since,
             already_gone=receipt.already_gone,
+            held=receipt.held,
             by_fence=receipt.by_fence,
             seconds=round((receipt.finished_at - receipt.started_at).total_seconds(), 3),
         )

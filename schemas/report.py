@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import TidegateError
+from schemas.sealed_plan import Decision, SealedPlan
 from schemas.window import Window
 
-COUNTS = ("archived", "deleted", "changed_since", "already_gone", "quarantined", "bytes")
+COUNTS = ("archived", "deleted", "changed_since", "already_gone", "held", "quarantined", "bytes")
 
 
 class WindowState(StrEnum):
@@ -18,6 +19,7 @@ class WindowState(StrEnum):
     PLANNED = "planned"
     EMPTY = "empty"
     ARCHIVED = "archived"
+    WAITING = "waiting"  # for the approval of a plan
     PURGED = "purged"
     FAILED = "failed"
 
@@ -35,6 +37,7 @@ class WindowReport(BaseModel):
     deleted: int = 0
     changed_since: int = 0
     already_gone: int = 0
+    held: int = 0
     quarantined: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -50,8 +53,10 @@ class RunReport(BaseModel):
     """What a run did.
 
     Attributes:
-        state: `done` or `failed`, or `planned` after a dry run.
+        state: `done` or `failed`, `waiting` if a plan waits for an approval, or `planned` after a dry run.
         exit_code: What the command line exits with: that of the gravest error, 0 without any.
+        plan: What waits, or waited, for an approval.
+        decision: What was decided about the plan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +68,8 @@ class RunReport(BaseModel):
     windows: tuple[WindowReport, ...] = ()
     rows_without_time: int = 0
     rows_beyond_time: int = 0
+    plan: SealedPlan | None = None
+    decision: Decision | None = None
 
     @property
     def totals(self) -> dict[str, int]:
@@ -73,6 +80,8 @@ class RunReport(BaseModel):
         """Return the documented form, `totals` included."""
         body = self.model_dump(mode="json")
         windows = body.pop("windows")
+        body["plan"] = self.plan.as_json() if self.plan else None
+        body["decision"] = self.decision.as_json() if self.decision else None
         return {**body, "totals": self.totals, "windows": windows}
 
 

@@ -5,6 +5,32 @@ from pydantic import BaseModel, ConfigDict
 from schemas.column_plan import Column, quote_identifier
 
 
+class ForeignKey(BaseModel):
+    """A foreign key of some table that points at this one.
+
+    Attributes:
+        name: Of the constraint.
+        table: The table that has it, as `schema.table`.
+        columns: Its columns there.
+        referenced: The columns here, in the same order.
+        on_delete: What becomes of rows there when a row here goes: `no action`, `restrict`, `cascade`, `set null` or
+            `set default`.
+        indexed: Whether an index there begins with its columns; without one, each DELETE here reads that table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    referenced: tuple[str, ...]
+    on_delete: str
+    indexed: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.table} ({', '.join(self.columns)}), ON DELETE {self.on_delete.upper()}"
+
+
 class Table(BaseModel):
     """A table as the catalog describes it.
 
@@ -17,6 +43,7 @@ class Table(BaseModel):
         may_select: Whether the session's role may read it.
         may_delete: Whether the session's role may delete from it.
         dependents: Foreign keys that delete or change other rows when a row of it goes, as sentences.
+        referenced_by: Foreign keys that point at it, by name.
         utf8: Whether the server stores text as UTF-8.
     """
 
@@ -32,6 +59,7 @@ class Table(BaseModel):
     may_select: bool
     may_delete: bool
     dependents: tuple[str, ...]
+    referenced_by: tuple[ForeignKey, ...] = ()
     utf8: bool
 
     @property

@@ -21,6 +21,7 @@ class WindowUnit(StrEnum):
     DAY = "day"
     MONTH = "month"
     YEAR = "year"
+    PARTITION = "partition"  # whatever the partitions of the table hold
 
 
 class Window(BaseModel):
@@ -53,7 +54,12 @@ class Window(BaseModel):
 
 
 def floor_to(moment: datetime, unit: WindowUnit, zone: ZoneInfo) -> datetime:
-    """Return the start of the window that holds `moment`: naive stays naive, aware comes back in UTC."""
+    """Return the start of the window that holds `moment`: naive stays naive, aware comes back in UTC.
+
+    Where a partition begins, only the database knows: for that unit, it is the moment itself.
+    """
+    if unit is WindowUnit.PARTITION:
+        return moment
     if moment.tzinfo is None:
         return _floor_naive(moment, unit)
     if unit is WindowUnit.HOUR:  # an hour is an hour, also when the clocks go back and its name comes twice
@@ -115,6 +121,8 @@ def _floor_naive(moment: datetime, unit: WindowUnit) -> datetime:
             return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         case WindowUnit.YEAR:
             return moment.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
+        case WindowUnit.PARTITION:
+            raise ValueError("only the database knows where a partition begins")
 
 
 def _step(start: datetime, unit: WindowUnit) -> datetime:
@@ -127,6 +135,8 @@ def _step(start: datetime, unit: WindowUnit) -> datetime:
             return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
         case WindowUnit.YEAR:
             return start.replace(year=start.year + 1)
+        case WindowUnit.PARTITION:
+            raise ValueError("only the database knows where a partition ends")
 
 
 def _stamp(moment: datetime) -> str:

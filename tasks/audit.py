@@ -13,7 +13,7 @@ from schemas.config import Settings
 from schemas.errors import LakeError, LakeUnavailable
 from schemas.finding import Finding
 from schemas.project import Project
-from tasks.audit_records import read_records
+from tasks.audit_records import DatasetRecords, read_records
 from tasks.checked_files import discard, fetch_checked
 from tasks.verify import check_generation
 
@@ -37,7 +37,8 @@ def audit(config_dir: Path, archive: str | None = None) -> AuditReport:
     if archive is None:
         return audit_datasets(Project.load_settings(config_dir), None)
     project = Project.load(config_dir)
-    return audit_datasets(project.settings, [project.archive(archive).resolved_folder])
+    folders = [member.resolved_folder for member in project.archive(archive).family]
+    return audit_datasets(project.settings, folders)
 
 
 def audit_datasets(settings: Settings, names: list[str] | None) -> AuditReport:
@@ -69,7 +70,7 @@ def _audit(lake: Lake, settings: Settings, dataset: str, known: list[str]) -> Da
         size_bytes=sum(file.size_bytes for file in kept),
         removed_files=sum(len(generation.removed) for generation in records.generations),
         findings=tuple(findings),
-        orphans=tuple(_orphans(lake, dataset, records.generations, known)),
+        orphans=tuple(_orphans(lake, dataset, records, known)),
     )
 
 
@@ -82,7 +83,7 @@ def _check(lake: Lake, settings: Settings, generation: Generation) -> list[Findi
     try:
         with lake.scratch() as scratch:
             findings = check_generation(lake, generation, settings, scratch)
-            for file in generation.manifest.quarantine:
+            for file in generation.quarantine:
                 result = fetch_checked(lake, file, scratch)
                 if isinstance(result, Finding):
                     findings.append(result)
@@ -96,9 +97,10 @@ def _check(lake: Lake, settings: Settings, generation: Generation) -> list[Findi
     return findings
 
 
-def _orphans(lake: Lake, dataset: str, generations: list[Generation], known: list[str]) -> list[str]:
-    named = {path for generation in generations for path in generation.files}
-    named |= {file.path for generation in generations for file in generation.manifest.quarantine}
+def _orphans(lake: Lake, dataset: str, records: DatasetRecords, known: list[str]) -> list[str]:
+    named = {path for generation in records.generations for path in generation.files}
+    named |= {file.path for generation in records.generations for file in generation.quarantine}
+    named |= {file.path for manifest in records.superseded for file in (*manifest.files, *manifest.quarantine)}
     within = [f"{other}/" for other in known if other.startswith(f"{dataset}/")]
     orphans = []
     for root in ("", f"{ROOT}/quarantine/"):

@@ -36,12 +36,12 @@ def discard(paths: Iterable[Path], scratch: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def refusal(archive: str, findings: Iterable[Finding]) -> ProofFailed:
-    """Return the error for files that are not as their manifest says."""
+def refusal(archive: str, findings: Iterable[Finding], state: str = UNTOUCHED) -> ProofFailed:
+    """Return the error for files that are not as their manifest says; `state` is what state the data is in."""
     lines = "\n".join(f"  {finding}" for finding in findings)
     return ProofFailed(
         f"The lake does not hold what its manifests say:\n{lines}",
-        state=UNTOUCHED,
+        state=state,
         next_step=f"Restore the files from a backup or an older object version; tidegate verify {archive} shows what "
         "else is concerned. Rows of other windows can be restored meanwhile.",
     )

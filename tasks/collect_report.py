@@ -9,6 +9,8 @@ from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
 from schemas.purge_outcome import PurgeOutcome
 from schemas.report import RunReport, WindowReport, WindowState
+from schemas.sealed_plan import Decision, SealedPlan
+from tasks.seal_plan import Sealed
 
 
 class Export(Protocol):
@@ -24,6 +26,7 @@ class ReportInProgress:
 
     Attributes:
         to_purge: Manifests of the generations that the purge is to look at, oldest window first.
+        plan: What waits, or waited, for an approval.
     """
 
     def __init__(self, job: Job, plan: Plan, run_id: str) -> None:
@@ -32,6 +35,8 @@ class ReportInProgress:
         self._window_of: dict[str, PlannedWindow] = {}
         self._exit_codes = {0}
         self.to_purge: list[str] = []
+        self.plan: SealedPlan | None = None
+        self._decision: Decision | None = None
 
     def exported(self, planned: PlannedWindow, exported: Exported | TidegateError) -> None:
         """Note what the export of a window gave."""
@@ -39,7 +44,7 @@ class ReportInProgress:
             self._exit_codes.add(exported.exit_code)
             self._windows[planned] = WindowReport.of(planned.window, WindowState.FAILED, error=str(exported))
             return
-        new = [exported.manifest] if exported.manifest else []
+        new = [*exported.of_children, *([exported.manifest] if exported.manifest else [])]
         manifests = list(dict.fromkeys([*planned.unpurged, *exported.held_by, *new]))
         self._windows[planned] = WindowReport.of(
             planned.window,
@@ -53,19 +58,40 @@ class ReportInProgress:
         self.to_purge += manifests
         self._window_of.update(dict.fromkeys(manifests, planned))
 
+    def sealed(self, sealed: Sealed) -> None:
+        """Note what is to be approved before it is purged, and what cannot be, as its proof has failed."""
+        self.plan = sealed.plan
+        self.purged(sealed.failed)
+        for manifest in sealed.plan.manifests if sealed.plan else ():
+            self._set_state(manifest, WindowState.WAITING)
+
+    def decided(self, decision: Decision | None) -> None:
+        """Note what was decided about the plan, or that it goes on waiting."""
+        self._decision = decision
+        for manifest in self.plan.manifests if self.plan and decision else ():
+            self._set_state(manifest, WindowState.ARCHIVED)
+
+    def _set_state(self, manifest: str, state: WindowState) -> None:
+        planned = self._window_of[manifest]
+        if self._windows[planned].state is not WindowState.FAILED:
+            self._windows[planned] = self._windows[planned].model_copy(update={"state": state})
+
     def purged(self, outcomes: Iterable[PurgeOutcome]) -> None:
         """Note what verifying and purging gave."""
         for outcome in outcomes:
             self._exit_codes.add(outcome.exit_code)
             planned = self._window_of[outcome.manifest]
             report = self._windows[planned]
-            failed = report.state is WindowState.FAILED or outcome.error is not None
+            state = WindowState.FAILED if outcome.error is not None else WindowState.PURGED
+            if report.state in (WindowState.FAILED, WindowState.WAITING) and outcome.error is None:
+                state = report.state
             self._windows[planned] = report.model_copy(
                 update={
-                    "state": WindowState.FAILED if failed else WindowState.PURGED,
+                    "state": state,
                     "deleted": report.deleted + outcome.deleted,
                     "changed_since": report.changed_since + outcome.changed_since,
                     "already_gone": report.already_gone + outcome.already_gone,
+                    "held": report.held + outcome.held,
                     "seconds": round(report.seconds + outcome.seconds, 3),
                     "error": report.error or outcome.error,
                 }
@@ -75,15 +101,18 @@ class ReportInProgress:
         """Return the report."""
         failed = any(window.state is WindowState.FAILED for window in self._windows.values())
         codes = self._exit_codes - {0}
+        waits = self.plan is not None and self._decision is None
         return RunReport(
             archive=self._job.archive.name,
-            state="failed" if failed else "done",
+            state="failed" if failed else "waiting" if waits else "done",
             run_id=self._run_id,
             # A failed proof is what must be looked at first.
             exit_code=3 if 3 in codes else max(codes, default=0),
             windows=tuple(self._windows[planned] for planned in self._plan.windows),
             rows_without_time=self._plan.rows_without_time,
             rows_beyond_time=self._plan.rows_beyond_time,
+            plan=self.plan,
+            decision=self._decision,
         )
 
 

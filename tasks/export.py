@@ -16,19 +16,21 @@ from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
-from blocks.open_source import source_of
+from blocks.open_source import reading_snapshot
 from blocks.parquet_writer import DatasetWriter, WrittenFile
 from blocks.progress import report_progress
 from blocks.quarantine import Quarantine
 from blocks.source import RowBatch, Slice, SourceSnapshot
-from schemas.errors import GateFailed, ProofFailed
+from schemas.errors import GateFailed, ProofFailed, SourceError
 from schemas.exported import Exported
 from schemas.job import Job
-from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
+from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex, dataset_of
 from schemas.partition import partition_path
 from schemas.window import Window
 from tasks.known_rows import KnownRows, known_rows
 from tasks.plan import unknown_rows
+
+NOTHING_DONE = "Nothing of this window was committed or deleted."
 
 
 def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: str) -> Exported:
@@ -47,24 +49,64 @@ def export_window(job: Job, window: Window, earlier: tuple[str, ...], run_id: st
         GateFailed: Rows failed the gate and the job says to refuse them.
         UnsupportedValue: A value cannot be kept exactly.
         ProofFailed: The rows that were read are not the rows that the source counts.
+        Busy: Another run has committed a generation of this window meanwhile; nothing was.
         LakeError: There is no room for its files, or they may not be written.
         SourceUnavailable, LakeUnavailable: Trying again can help.
     """
     started = time.monotonic()
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
+    generations = [Ledger(lake, dataset_of(path)).generation(path) for path in earlier]
+    try:
+        with (
+            machine_errors(f"Window {window} cannot be exported", NOTHING_DONE),
+            reading_snapshot(job, [g.manifest.attestation.snapshot for g in generations]) as snapshot,
+        ):
+            # Children first: whoever sees a row of the table in the lake sees all that belongs to it.
+            *children, own = [
+                _export(
+                    member,
+                    window,
+                    lake,
+                    [g for g in generations if g.manifest.dataset == member.dataset],
+                    snapshot,
+                    run_id,
+                )
+                for member in reversed(job.family)
+            ]
+    except SourceError as error:
+        error.state = error.state or NOTHING_DONE
+        raise
+    return own.with_children(children).model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _export(
+    job: Job, window: Window, lake: Lake, generations: list[Generation], snapshot: SourceSnapshot, run_id: str
+) -> Exported:
+    own = [generation for generation in generations if generation.manifest.dataset == job.dataset]
     ledger = Ledger(lake, job.dataset)
-    generations = [ledger.generation(path) for path in earlier]
-    with (
-        machine_errors(f"Window {window} cannot be exported", "Nothing of this window was committed or deleted."),
-        source_of(job).snapshot() as snapshot,
-        lake.scratch() as scratch,
-    ):
-        export = _Export(job, window, lake, generations, scratch, snapshot)
+    # The number is taken before the rows are read: whoever commits one of them meanwhile takes the number as well.
+    number = ledger.next_generation(window)
+    for manifest in ledger.newcomers(window, {generation.manifest.path for generation in own}):
+        if manifest.run_id != run_id:
+            raise ledger.taken_over(manifest.generation, window)
+        return _committed(manifest)  # by this run, in an attempt that failed after that
+    with lake.scratch() as scratch:
+        export = _Export(job, window, lake, own, scratch, snapshot)
         for batch in export.read():
             export.take(batch)
             report_progress("export", window, export.rows_read, export.candidates)
-        exported = export.commit(ledger, run_id)
-    return exported.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+        return export.commit(ledger, number, run_id)
+
+
+def _committed(manifest: Manifest, held_by: tuple[str, ...] = ()) -> Exported:
+    return Exported(
+        manifest=manifest.path,
+        generation=manifest.generation,
+        rows=manifest.attestation.rows,
+        quarantined=manifest.attestation.quarantined,
+        size_bytes=manifest.size_bytes,
+        held_by=held_by,
+    )
 
 
 class _Export:
@@ -127,7 +169,7 @@ class _Export:
         for row in rows.select(list(self._job.key)).slice(0, 5 - len(self._examples)).to_pylist():
             self._examples.append(str(row))
 
-    def commit(self, ledger: Ledger, run_id: str) -> Exported:
+    def commit(self, ledger: Ledger, generation: int, run_id: str) -> Exported:
         """Store the files, then the manifest; without a new row there is nothing to commit."""
         job, window = self._job, self._window
         if self.rows_read != self.candidates:
@@ -145,7 +187,6 @@ class _Export:
         held_by = self._known.held_by if self._known else ()
         if not rows and not self._quarantine.rows:
             return Exported(manifest=None, quarantined=quarantined, held_by=held_by)
-        generation = ledger.next_generation(window)
         # An attempt that failed half-way has left files; the next one must not meet their names.
         stem = f"{window.id}-g{generation:06d}-{uuid4().hex[:12]}"
         ledger.begin(Intent(stem=stem, run_id=run_id, at=datetime.now(UTC)))
@@ -184,14 +225,7 @@ class _Export:
             written_by=f"tidegate {version('tidegate')}",
         )
         ledger.commit(manifest, stem)
-        return Exported(
-            manifest=manifest.path,
-            generation=generation,
-            rows=rows,
-            quarantined=quarantined,
-            size_bytes=manifest.size_bytes,
-            held_by=held_by,
-        )
+        return _committed(manifest, held_by)
 
     def _refuse_if_told(self) -> None:
         if not self._quarantine.rows or self._job.archive.on_gate_failure == "quarantine":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from blocks.gate import load_gate
-from blocks.open_source import open_source
+from blocks.open_source import open_source, replica_obstacles
 from blocks.source import Session, Source
 from schemas.column_plan import TIME_KINDS, Column
 from schemas.config import Archive
@@ -15,7 +15,9 @@ from schemas.job import Job
 from schemas.partition import check_partition_keys
 from schemas.project import Project
 from schemas.table import Table
-from schemas.window import as_moment
+from schemas.window import WindowUnit, as_moment
+from tasks.holds import read_holds
+from tasks.inspect_family import reference_obstacles, with_children
 
 _UNTOUCHED = "Nothing was read, written or deleted."
 
@@ -28,7 +30,11 @@ def inspect_source(project: Project, archive: Archive) -> Job:
         SourceUnavailable: The source could not be reached.
     """
     try:
-        return _inspect(open_source(project.source(archive.source)), project, archive)
+        source = project.source(archive.source)
+        job = _inspect(open_source(source), project, archive)
+        for what, next_step in replica_obstacles(source, job):
+            raise ConfigError(what, next_step=next_step)
+        return job
     except TidegateError as error:
         error.state = error.state or _UNTOUCHED
         raise
@@ -52,18 +58,43 @@ def _inspect(source: Source, project: Project, archive: Archive) -> Job:
         check_partition_keys(archive.partition_by, columns, job.time)
         session.check_export(job)
         job = job.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
-        if archive.purge.mode == "delete":
-            for what, next_step in [*_purge_obstacles(job), *session.purge_obstacles(job)]:
+        job = _with_children(session, job)
+        job = job.model_copy(update={"holds": read_holds(session, archive, job.key_columns if job.key else ())})
+        if archive.window is WindowUnit.PARTITION:
+            session.partitions(job)
+        if archive.purge.mode != "none":
+            for what, next_step in _all_obstacles(session, job):
                 raise ConfigError(what, next_step=next_step)
     return job
+
+
+def _with_children(session: Session, job: Job) -> Job:
+    """Return the job with its children's jobs, checked like its own."""
+    job = with_children(session, job)
+    checked = []
+    for bare in job.children:
+        child = bare.model_copy(update={"columns": _columns(session, bare.archive, bare.table)})
+        check_partition_keys(child.archive.partition_by, child.columns, child.time)
+        session.check_export(child)
+        checked.append(child.model_copy(update={"average_row_bytes": session.average_row_bytes(child.table)}))
+    return job.model_copy(update={"children": tuple(checked)})
+
+
+def _all_obstacles(session: Session, job: Job) -> Iterator[tuple[str, str]]:
+    for member in job.family:
+        yield from _purge_obstacles(member)
+    yield from reference_obstacles(job)
+    for member in job.family:
+        yield from session.purge_obstacles(member)
 
 
 def _columns(session: Session, archive: Archive, table: Table) -> tuple[Column, ...]:
     names = [column.name for column in table.columns]
     for key, wanted in (
-        ("time_column", [archive.time_column]),
+        ("time_column", [] if archive.time_column in archive.columns.derive else [archive.time_column]),
         ("key", archive.key or ()),
         ("columns.exclude", archive.columns.exclude),
+        ("columns.as_text", archive.columns.as_text),
         ("purge.discard_columns", archive.purge.discard_columns),
     ):
         for name in wanted:
@@ -73,7 +104,11 @@ def _columns(session: Session, archive: Archive, table: Table) -> tuple[Column, 
                     f"{did_you_mean(name, names) or '.'}",
                     next_step=f"Correct the name in archives.yaml. The table's columns: {', '.join(names)}.",
                 )
-    kept = [column for column in table.columns if column.name not in archive.columns.exclude]
+    kept = [
+        _stored(session, archive, table, column)
+        for column in table.columns
+        if column.name not in archive.columns.exclude
+    ]
     for name, expression in archive.columns.derive.items():
         if name in names:
             raise ConfigError(
@@ -96,9 +131,17 @@ def _key(archive: Archive, table: Table) -> tuple[str, ...]:
     return () if set(key) & set(archive.columns.exclude) else tuple(key)
 
 
+def _stored(session: Session, archive: Archive, table: Table, column: Column) -> Column:
+    """Return a column as the archive wants it stored."""
+    if column.name in archive.columns.as_text:
+        return session.as_text(column)
+    if column.name == archive.time_column and column.kind not in TIME_KINDS:
+        return session.as_time(table, column) or column
+    return column
+
+
 def _check_time(job: Job) -> None:
-    time = job.table.column(job.archive.time_column)
-    assert time is not None
+    time = job.time
     if time.kind not in TIME_KINDS:
         usable = [column.name for column in job.table.columns if column.kind in TIME_KINDS]
         raise ConfigError(

@@ -1,5 +1,6 @@
 """What earlier generations hold of a window, so that a further one takes only late and changed rows."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +20,18 @@ class KnownRows:
     A digest covers the whole row with its key, so it stands for a row version. Memory: 12 bytes a row of the window.
     """
 
-    def __init__(self, digests: NDArray[np.uint64], owners: NDArray[np.int32], manifests: tuple[str, ...]) -> None:
+    def __init__(self, digests: NDArray[np.uint64], owners: NDArray[np.int32], generations: list[Generation]) -> None:
         order = np.argsort(digests, kind="stable")
         self._digests, self._owners = digests[order], owners[order]
-        self._manifests = manifests
-        self._seen: set[int] = set()
+        self._generations = generations
+        self._seen: Counter[int] = Counter()
         self.quarantined = 0
 
     @property
     def held_by(self) -> tuple[str, ...]:
-        """Manifests of the generations of which rows were seen."""
-        return tuple(self._manifests[i] for i in sorted(self._seen))
+        """Manifests of the generations of which rows were seen, but for those that a legal hold is known to keep."""
+        kept = [g.receipts[-1].held if g.receipts else 0 for g in self._generations]
+        return tuple(self._generations[i].manifest.path for i, rows in sorted(self._seen.items()) if rows != kept[i])
 
     def unknown(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which of the rows no generation holds, and note which generations hold the others."""
@@ -39,7 +41,8 @@ class KnownRows:
         known = self._digests[place] == digests
         owners = self._owners[place[known]]
         self.quarantined += int((owners < 0).sum())
-        self._seen.update(int(owner) for owner in np.unique(owners[owners >= 0]))
+        seen, rows = np.unique(owners[owners >= 0], return_counts=True)
+        self._seen.update(dict(zip(seen.tolist(), rows.tolist(), strict=True)))
         unknown: NDArray[np.bool_] = ~known
         return unknown
 
@@ -64,11 +67,11 @@ def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Pat
                 digests.append(np.asarray(found, np.uint64))
                 owners.append(np.full(len(found), number, np.int32))
             if manifest.gate == job.gate_digest:
-                for file in manifest.quarantine:
+                for file in generation.quarantine:
                     local = lake.fetch(file.path, scratch)
                     found = connection.execute(
                         f"SELECT {DIGEST} AS digest FROM {read_files([str(local)])}"
                     ).fetchnumpy()["digest"]
                     digests.append(np.asarray(found, np.uint64))
                     owners.append(np.full(len(found), -1, np.int32))
-    return KnownRows(np.concatenate(digests), np.concatenate(owners), tuple(g.manifest.path for g in generations))
+    return KnownRows(np.concatenate(digests), np.concatenate(owners), generations)

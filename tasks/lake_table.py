@@ -130,6 +130,7 @@ class LakeTable:
         Ended in between, it has removed the rows for readers; the files go when it, or the next archive run, is run
         again. Rows that are still in the source stay there, and quarantined rows stay in quarantine. Versions of the
         rows in other partitions become the newest ones. Not for use while an archive run of the table is under way.
+        Legal holds (archives.yaml) are not looked at: `tidegate expire` does.
 
         Args:
             partitions: Values by partition key.

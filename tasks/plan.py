@@ -8,7 +8,7 @@ from blocks.source import Session, Slice, SourceSnapshot
 from schemas.column_plan import Kind, same_plan
 from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
-from schemas.window import Window, as_moment, floor_to, windows_holding
+from schemas.window import Window, WindowUnit, as_moment, floor_to, windows_holding
 
 
 def plan_windows(job: Job, generations: list[Generation], now: datetime | None = None) -> Plan:
@@ -16,7 +16,7 @@ def plan_windows(job: Job, generations: list[Generation], now: datetime | None =
 
     Args:
         job: The checked job.
-        generations: All committed generations of its dataset.
+        generations: All committed generations of its dataset and of its children's.
         now: The moment from which `older_than` counts; the clock's by default.
 
     Raises:
@@ -58,6 +58,11 @@ def scope(job: Job, now: datetime) -> tuple[datetime | None, datetime]:
 
 
 def _rows_by_window(session: Session, job: Job, since: datetime | None, until: datetime) -> dict[Window, int]:
+    if job.archive.window is WindowUnit.PARTITION:
+        windows = [partition.window for partition in session.partitions(job).listed()]
+        whole = [window for window in windows if window is not None and _within(window, since, until)]
+        counted = {window: session.count(job, Slice(window, job.archive.where)) for window in whole}
+        return {window: count for window, count in counted.items() if count}
     rows: dict[Window, int] = {}
     for moment, count in session.rows_by_window(job, since, until):
         for window in windows_holding(
@@ -80,12 +85,15 @@ def _planned(session: Session, job: Job, window: Window, rows: int, generations:
     unpurged = tuple(
         g.manifest.path
         for g in generations
-        if not g.purged and not g.removed and same_plan(g.manifest.columns, job.columns)
+        if not g.is_purged(job.holds_digest)
+        and not g.removed
+        and same_plan(g.manifest.columns, job.of_dataset(g.manifest.dataset).columns)
     )
     earlier = tuple(g.manifest.path for g in generations)
-    if not generations or not rows:
+    own = [g for g in generations if g.manifest.dataset == job.dataset]
+    if not own or not rows:
         return PlannedWindow(window=window, rows=rows, export=rows > 0, unpurged=unpurged, earlier=earlier)
-    unknown = unknown_rows(session, job, window, generations)
+    unknown = unknown_rows(session, job, window, own)
     left = session.count(job, unknown) if unknown.written_after else rows
     return PlannedWindow(window=window, rows=rows, export=left > 0, unpurged=unpurged, earlier=earlier)
 
@@ -95,15 +103,23 @@ def unknown_rows(source: Session | SourceSnapshot, job: Job, window: Window, gen
 
     The newest generation's snapshot vouches for a row that has not changed since, provided that this generation
     looked at the same rows with the same columns. Rows that it put into quarantine are not in the lake, nor are
-    those whose files were removed on purpose.
+    those that were erased, or whose files were removed on purpose.
     """
     all_rows = Slice(window, job.archive.where)
-    if not generations:
+    # A child that did not change may have got another window, and a parent may have stayed for the sake of its child:
+    # only who reads them all learns which generations hold what is still there.
+    if not generations or job.parent is not None or job.children:
         return all_rows
     newest = generations[-1].manifest
-    same_rows = newest.window == window and newest.where == job.archive.where
-    all_there = newest.attestation.quarantined == 0 and not any(generation.removed for generation in generations)
+    same_table = (newest.source, newest.table) == (job.archive.source, str(job.archive.table))
+    same_rows = same_table and newest.window == window and newest.where == job.archive.where
+    gone = any(generation.removed or generation.manifest.erasures for generation in generations)
+    all_there = newest.attestation.quarantined == 0 and not gone
     same_columns = same_plan(newest.columns, job.columns)
+    # Rows that came back after their purge, by a restore say: only reading them tells which generation holds them.
+    came_back = newest.attestation.already_archived > 0 and any(generation.purged for generation in generations[:-1])
+    if came_back:
+        return all_rows
     if same_rows and all_there and same_columns and source.vouches_for(newest.attestation.snapshot):
         return Slice(window, job.archive.where, written_after=newest.attestation.snapshot)
     return all_rows

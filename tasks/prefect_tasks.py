@@ -19,6 +19,8 @@ from prefect.tasks import Task, exponential_backoff
 
 from schemas.errors import is_transient
 from tasks.audit import audit
+from tasks.erase import erase_rows
+from tasks.expire import expire_windows
 from tasks.export import export_window
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
@@ -62,11 +64,16 @@ export_task = task(
     **RETRYING,
 )(export_window)
 prove_task = task(name="verify", task_run_name="verify-{manifest_path}", cache_policy=NO_CACHE, **RETRYING)(prove)
-purge_task = task(name="purge", task_run_name="purge-{verified.manifest.window.id}", cache_policy=NO_CACHE, **RETRYING)(
-    purge_and_show
-)
+purge_task = task(
+    name="purge", task_run_name="purge-{verified[0].manifest.window.id}", cache_policy=NO_CACHE, **RETRYING
+)(purge_and_show)
 restore_task = task(name="restore", task_run_name="restore-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
     restore_rows
+)
+# Not tried again: whether rows are gone is for the operator to see.
+erase_task = task(name="erase", task_run_name="erase-{archive.name}", cache_policy=NO_CACHE)(erase_rows)
+expire_task = task(name="expire", task_run_name="expire-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
+    expire_windows
 )
 audit_task = task(name="audit", cache_policy=NO_CACHE, **RETRYING)(audit)
 orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)

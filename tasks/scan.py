@@ -45,6 +45,17 @@ class Scan:
     @property
     def source(self) -> str:
         """The files, as `f`."""
+        return self._source("")
+
+    @property
+    def numbered_source(self) -> str:
+        """The files, as `f`, with each row's place in its file, from 0, as `file_row_number`.
+
+        A column of the table that is called so hides it.
+        """
+        return self._source(", file_row_number = true")
+
+    def _source(self, options: str) -> str:
         paths = ", ".join(text_literal(self.lake.duckdb_path(file.path)) for _, _, file in self.files)
         hive = "hive_partitioning = false"
         if self.by_path:
@@ -55,7 +66,7 @@ class Scan:
                 if quote(key, safe="") == key  # DuckDB does not decode keys; such a column comes from the file
             ]
             hive = "hive_partitioning = true" + (f", hive_types = {{{', '.join(types)}}}" if types else "")
-        return f"read_parquet([{paths}], {hive}, filename = {text_literal(FILE)}) AS f"
+        return f"read_parquet([{paths}], {hive}, filename = {text_literal(FILE)}{options}) AS f"
 
     @property
     def dated_source(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
+import pyarrow.parquet as pq
 
 from blocks.duck import duck, read_files, text_literal
 from blocks.lake import Lake
@@ -21,8 +22,10 @@ from schemas.config import Settings
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
 from schemas.job import Job
-from schemas.manifest import DataFile, Manifest, as_hex
+from schemas.manifest import DataFile, Manifest, as_hex, dataset_of
+from tasks.holds import write_held_keys
 from tasks.name_differences import name_differences
+from tasks.still_stands import standing_generation
 
 _SEAL = object()
 MANY_BYTES = 1024**3  # of files that are fetched and re-read at once
@@ -36,12 +39,16 @@ class VerifiedGeneration:
     Attributes:
         manifest: Its manifest.
         keys: A local Parquet file made from the very bytes that were proven, ordered by key: the key's columns as
-            text `k0`, `k1`, … that the source reads back, and `digest` (uint64).
+            text `k0`, `k1`, … that the source reads back, and `digest` (uint64). Rows under legal hold are left out.
+        held: How many these are.
+        holds: What tells the holds from others (`schemas.hold.holds_digest`), if there are any.
     """
 
     manifest: Manifest
     keys: Path
     seal: InitVar[object]
+    held: int = 0
+    holds: str | None = None
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
@@ -61,22 +68,38 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
         LakeUnavailable: The lake could not be read now.
         LakeError: There is no room for the evidence.
     """
+    holds = job.holds_digest
+    job = job.of_dataset(dataset_of(manifest_path))
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
-    generation = Ledger(lake, job.dataset).generation(manifest_path)
+    generation = standing_generation(Ledger(lake, job.dataset), manifest_path)
     manifest = generation.manifest
-    if generation.removed:
-        raise ProofFailed(
-            f"{manifest.path}: {len(generation.removed)} of its files were removed from the lake on purpose.",
-            state="What is left of this window in the source stays there.",
-            next_step="Nothing can be deleted by a generation that is no longer whole; delete by hand if you must.",
-        )
     keys = scratch / f"keys-{uuid4().hex}.parquet"
     what = f"Window {manifest.window}, generation {manifest.generation}, cannot be verified"
     with machine_errors(what, "No row was deleted on account of this generation."):
         findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
         raise _proof_failed(job, lake, generation, findings, scratch)
-    return VerifiedGeneration(manifest, keys, _SEAL)
+    return VerifiedGeneration(manifest, keys, _SEAL, _leave_out_held(job, lake, generation, keys), holds)
+
+
+def _leave_out_held(job: Job, lake: Lake, generation: Generation, keys: Path) -> int:
+    """Take the rows that a legal hold covers out of the evidence, and return how many these were."""
+    held, all_keys = keys.with_suffix(".held"), keys.with_suffix(".all")
+    if not write_held_keys(job, lake, generation, held):
+        return 0
+    keys.rename(all_keys)
+    names = [f"k{i}" for i in range(len(generation.manifest.key))]
+    with duck(job.settings) as connection:
+        rows = f"read_parquet({text_literal(str(all_keys))}, file_row_number = true) AS rows"
+        same = " AND ".join(f"rows.{name} = held.{name}" for name in names)
+        connection.execute(
+            f"COPY (SELECT {', '.join([*names, 'digest'])} FROM {rows} ANTI JOIN {read_files([str(held)])} AS held "
+            f"ON {same} ORDER BY file_row_number) TO {text_literal(str(keys))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+    left = int(pq.read_metadata(all_keys).num_rows - pq.read_metadata(keys).num_rows)
+    for path in (held, all_keys):
+        path.unlink()
+    return left
 
 
 def _proof_failed(job: Job, lake: Lake, generation: Generation, findings: list[Finding], scratch: Path) -> ProofFailed:

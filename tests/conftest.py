@@ -6,7 +6,10 @@ import pytest
 
 from tidegate.prefect_threads import end_prefect_threads
 
-pytest_plugins = ["service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_cli"]
+pytest_plugins = [
+    "service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_cli", "service_replica",
+    "service_mariadb", "mysql_bench",
+]  # fmt: skip
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

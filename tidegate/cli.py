@@ -8,8 +8,11 @@ from tidegate.boundary import BoundedGroup
 
 COMMANDS = {
     "archive": "tidegate.commands.archive:archive",
+    "approve": "tidegate.commands.approve:approve",
     "verify": "tidegate.commands.verify:verify",
     "restore": "tidegate.commands.restore:restore",
+    "erase": "tidegate.commands.erase:erase",
+    "expire": "tidegate.commands.expire:expire",
     "query": "tidegate.commands.query:query",
     "status": "tidegate.commands.status:status",
     "demo": "tidegate.commands.demo:demo",
@@ -17,7 +20,10 @@ COMMANDS = {
 
 FLOWS = {
     "archive": "tidegate.commands.archive:archive",
+    "approve": "tidegate.commands.approve:approve",
     "restore": "tidegate.commands.restore:restore",
+    "erase": "tidegate.commands.erase:erase",
+    "expire-lake": "tidegate.commands.expire:expire",
     "verify-and-purge": "tidegate.commands.verify_and_purge:verify_and_purge",
     "audit-lake": "tidegate.commands.audit_lake:audit_lake",
 }

@@ -1,12 +1,17 @@
 """Adds up what the ledger knows of a dataset, window by window."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
+from blocks.plans import Plans
+from schemas.sealed_plan import SealedPlan
 from schemas.window import Window
+
+# How the clusters of dialects begin that were never tried on a server.
+_NOT_VERIFIED = ("sqlserver:",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Counts:
         deleted: Rows that purges deleted.
         changed_since: Rows that purges left in the source, because they had changed after they were archived.
         already_gone: Rows that purges found gone.
+        held: Rows that the last purge left alone, as a legal hold covers them.
+        erased: Rows that were archived, and erased since.
         quarantined: Rows that a gate kept out.
         removed: Rows that were removed from the lake on purpose.
         last_run: When a generation was last committed or purged.
@@ -33,6 +40,8 @@ class Counts:
     deleted: int
     changed_since: int
     already_gone: int
+    held: int
+    erased: int
     quarantined: int
     removed: int
     last_run: datetime
@@ -64,11 +73,22 @@ class DatasetStatus:
     table: str
     counts: Counts
     windows: tuple[WindowStatus, ...]
+    waiting: tuple[SealedPlan, ...] = ()  # for an approval
+    verified_dialect: bool = True  # whether Tidegate was tried on a server of the kind that the rows come from
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values, the windows as their number."""
         named = {"dataset": self.dataset, "archive": self.archive, "table": self.table}
-        return {**named, "windows": len(self.windows), **self.counts.as_json()}
+        waiting = [
+            {"plan": plan.plan_id, "expires_at": plan.expires_at.isoformat(), **plan.totals} for plan in self.waiting
+        ]
+        return {
+            **named,
+            "windows": len(self.windows),
+            **self.counts.as_json(),
+            "waiting": waiting,
+            "verified_dialect": self.verified_dialect,
+        }
 
 
 def dataset_status(lake: Lake, dataset: str) -> DatasetStatus:
@@ -82,12 +102,15 @@ def dataset_status(lake: Lake, dataset: str) -> DatasetStatus:
     for generation in sorted(generations, key=lambda g: g.manifest.window.id):
         windows.setdefault(generation.manifest.window, []).append(generation)
     newest = generations[-1].manifest
+    now = datetime.now(UTC)
     return DatasetStatus(
         dataset,
         newest.archive,
         newest.table,
         _counts(generations),
         tuple(WindowStatus(window, _counts(of_window)) for window, of_window in windows.items()),
+        tuple(filed.plan for filed in Plans(lake, dataset).filed() if filed.waits(now)),
+        not newest.attestation.snapshot.cluster.startswith(_NOT_VERIFIED),
     )
 
 
@@ -106,8 +129,10 @@ def _counts(generations: list[Generation]) -> Counts:
         unpurged=sum(g.manifest.attestation.rows for g in generations if not g.purged),
         deleted=deleted,
         changed_since=sum(receipt.changed_since for receipt in last),
-        already_gone=max(0, sum(receipt.archived - receipt.changed_since for receipt in last) - deleted),
-        quarantined=sum(file.rows for g in generations for file in g.manifest.quarantine),
+        already_gone=max(0, sum(r.archived - r.changed_since - r.held for r in last) - deleted),
+        held=sum(receipt.held for receipt in last),
+        erased=sum(generation.manifest.erased_rows for generation in generations),
+        quarantined=sum(file.rows for g in generations for file in g.quarantine),
         removed=archived - sum(file.rows for file in kept),
         last_run=max([g.manifest.committed_at for g in generations] + [r.finished_at for r in receipts]),
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from service_lossy_proxy import LossyProxy
 from service_seaweedfs import SeaweedFS
+from service_tcp_proxy import Fault, TcpProxy
 
 from blocks.open_lake import open_lake
 from blocks.s3_lake import S3Lake
@@ -86,60 +86,55 @@ def test_read_only_keys_are_found_out_by_the_check(s3_server: SeaweedFS, s3_lake
 
 
 @pytest.fixture
-def proxy(s3_server: SeaweedFS) -> Iterator[LossyProxy]:
-    with LossyProxy(s3_server.port) as lossy:
-        yield lossy
+def proxy(s3_server: SeaweedFS) -> Iterator[TcpProxy]:
+    with TcpProxy(s3_server.port) as proxy:
+        yield proxy
+
+
+def lose_answers(proxy: TcpProxy, request_line: str, times: int) -> None:
+    proxy.plan(Fault("lose_answer", on=f"^{request_line}", times=times))
 
 
 @pytest.fixture
-def far_lake(s3_server: SeaweedFS, s3_lake: S3Lake, proxy: LossyProxy) -> S3Lake:
+def far_lake(s3_server: SeaweedFS, s3_lake: S3Lake, proxy: TcpProxy) -> S3Lake:
     """`s3_lake`, seen through the proxy."""
     access = s3_server.access(endpoint_url=f"http://127.0.0.1:{proxy.port}")
     return S3Lake(s3_lake.bucket, s3_lake.prefix, access)
 
 
-def test_put_whose_answer_is_lost_is_known_to_be_ours(far_lake: S3Lake, s3_lake: S3Lake, proxy: LossyProxy) -> None:
-    proxy.lose_answers_to, proxy.losses_left = b"PUT ", 1
+def test_put_whose_answer_is_lost_is_known_to_be_ours(far_lake: S3Lake, s3_lake: S3Lake, proxy: TcpProxy) -> None:
+    lose_answers(proxy, "PUT ", 1)
     assert far_lake.put_if_absent("manifest", b"same") is True
-    assert proxy.lost == 1
+    assert proxy.done == 1
     assert s3_lake.put_if_absent("manifest", b"same") is False
 
 
-def test_put_whose_answers_are_all_lost_is_settled_by_looking(far_lake: S3Lake, proxy: LossyProxy) -> None:
-    proxy.lose_answers_to, proxy.losses_left = b"PUT ", 99
+def test_put_whose_answers_are_all_lost_is_settled_by_looking(far_lake: S3Lake, proxy: TcpProxy) -> None:
+    lose_answers(proxy, "PUT ", 99)
     assert far_lake.put_if_absent("manifest", b"ours") is True
-    assert proxy.lost > 1
+    assert proxy.done > 1
     assert far_lake.read("manifest") == b"ours"
 
 
-def test_put_to_a_taken_name_whose_answer_is_lost_is_not_ours(far_lake: S3Lake, proxy: LossyProxy) -> None:
+def test_put_to_a_taken_name_whose_answer_is_lost_is_not_ours(far_lake: S3Lake, proxy: TcpProxy) -> None:
     assert far_lake.put_if_absent("manifest", b"same")
-    proxy.lose_answers_to, proxy.losses_left = b"PUT ", 2
+    lose_answers(proxy, "PUT ", 2)
     assert far_lake.put_if_absent("manifest", b"same") is False
-    assert proxy.lost == 2
+    assert proxy.done == 2
 
 
-@pytest.mark.parametrize("request_line", [b"PUT ", b"POST "], ids=["a part", "the completion"])
+# The first POST opens the upload, the second one completes it.
+@pytest.mark.parametrize("request_line", ["PUT ", r"POST \S+\?uploadId"], ids=["a part", "the completion"])
 def test_store_whose_answer_is_lost_succeeds(
-    far_lake: S3Lake, proxy: LossyProxy, tmp_path: Path, request_line: bytes
+    far_lake: S3Lake, proxy: TcpProxy, tmp_path: Path, request_line: str
 ) -> None:
     content = os.urandom(17 * 2**20)
-    far_lake.check(write=False)
     (tmp_path / "f").write_bytes(content)
-    if request_line == b"POST ":
-        # The first POST opens the upload; what is lost is the answer to the one that completes it.
-        far_lake._files.connect()
-        proxy.lose_answers_to, proxy.losses_left = b"POST /" + _key(far_lake, "t/big") + b"?uploadId", 1
-    else:
-        proxy.lose_answers_to, proxy.losses_left = request_line, 1
+    lose_answers(proxy, request_line, 1)
     far_lake.store(tmp_path / "f", "t/big")
-    assert proxy.lost == 1
+    assert proxy.done == 1
     assert not (tmp_path / "f").exists()
     assert far_lake.fetch("t/big", tmp_path).read_bytes() == content
-
-
-def _key(lake: S3Lake, path: str) -> bytes:
-    return f"{lake.bucket}/{lake.prefix}/{path}".encode()
 
 
 def test_store_that_is_down_is_unavailable_not_terminal(s3_server: SeaweedFS, tmp_path: Path) -> None:

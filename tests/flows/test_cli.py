@@ -17,7 +17,7 @@ from service_cli import (
 
 from blocks.dialects.postgresql.lock import archiver_lock
 
-TOTALS = {"archived", "deleted", "changed_since", "already_gone", "quarantined", "bytes"}
+TOTALS = {"archived", "deleted", "changed_since", "already_gone", "held", "quarantined", "bytes"}
 WINDOW = {"start", "end", "state", "generation", *TOTALS, "seconds", "error"}
 
 
@@ -125,7 +125,7 @@ def test_a_killed_run_takes_its_prefect_server_along(tmp_path: Path) -> None:
     wait_until_none_is_left_with(home)
 
 
-@pytest.mark.parametrize("flow", ["archive", "restore", "verify_and_purge", "audit_lake"])
+@pytest.mark.parametrize("flow", ["archive", "approve", "restore", "verify_and_purge", "audit_lake"])
 def test_flows_are_programs_with_the_options_of_their_commands(flow: str, tmp_path: Path) -> None:
     ran = CommandLine(tmp_path)("--help", program=(str(FLOWS / f"{flow}.py"),))
     assert ran.code == 0, ran.err

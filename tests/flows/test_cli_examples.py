@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from service_bench import Bench
-from service_cli import FLOWS, CommandLine
+from service_cli import FLOWS, RUN_ALL, CommandLine
 
 from tidegate.boundary import BoundedCommand
 from tidegate.cli import COMMANDS
@@ -19,22 +19,6 @@ CREATE TABLE flights (
 INSERT INTO flights SELECT g, '2013-01-01 05:00:00+00'::timestamptz + g * interval '5 hours', 'C' || g % 4, g, 'BOS', g
 FROM generate_series(1, 400) g;
 CREATE TABLE flights_february (LIKE flights INCLUDING ALL);
-"""
-# Runs all in one process, as each by itself would take seconds to import Prefect.
-RUN_ALL = """
-import json, sys
-from tidegate.cli import main, run_flow
-for words in json.loads(sys.argv[1]):
-    print(words, file=sys.stderr)
-    try:
-        if words[0] == "tidegate":
-            main(words[1:])
-        else:
-            sys.argv = words[1:]
-            run_flow(words[1].removeprefix("flows/").removesuffix(".py").replace("_", "-"))
-    except SystemExit as end:
-        if end.code:
-            sys.exit(f"{words}: {end.code}")
 """
 
 
@@ -59,9 +43,10 @@ def flights(bench: Bench) -> Bench:
     return bench
 
 
-def test_every_command_is_either_tried_here_or_is_the_demo() -> None:
-    tried = {"archive", "restore", "query", "status", "verify", "verify-and-purge", "audit-lake"}
-    assert {*COMMANDS, *FLOW_COMMANDS} - {"demo"} == tried
+def test_every_command_is_either_tried_here_or_elsewhere() -> None:
+    reading, flows = {"query", "status", "verify"}, {"archive", "restore", "erase", "expire", "expire-lake"}
+    tried = {*reading, *flows, "verify-and-purge", "audit-lake"}
+    assert {*COMMANDS, *FLOW_COMMANDS} - {"demo", "approve"} == tried
 
 
 @pytest.mark.parametrize("name", ["query", "status", "verify"])
@@ -76,7 +61,7 @@ def test_examples_of_commands_that_only_read_work(flights: Bench, tidegate: Comm
 def test_examples_of_commands_that_run_flows_work(flights: Bench, with_prefect: CommandLine) -> None:
     february = "departed_at >= '2013-02-01 00:00:00+00' AND departed_at < '2013-03-01 00:00:00+00'"
     [(expected,)] = flights.sql(f"SELECT count(*) FROM flights WHERE {february}")
-    examples = examples_of("archive", "restore", "verify-and-purge", "audit-lake")
+    examples = examples_of("archive", "erase", "expire", "restore", "verify-and-purge", "audit-lake")
     ran = with_prefect(_as_json(examples), program=("-c", RUN_ALL))
     assert ran.code == 0, ran.err
     assert flights.count("flights_february") == expected

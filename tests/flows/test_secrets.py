@@ -137,6 +137,7 @@ def test_errors_of_the_reader_do_not_show_it(guarded: Bench, silent: list[object
 
 def test_errors_of_a_purge_do_not_show_it(guarded: Bench, silent: list[object], bench: Bench) -> None:
     bench.sql("CREATE TABLE parcel (id bigint REFERENCES orders); INSERT INTO parcel VALUES (7)")
+    guarded.configure(purge={"mode": "delete", "references": "check"})
     report = guarded.failed_run()
     assert "parcel" in str(report.windows[0].error)
     silent += [report, report.as_json()]

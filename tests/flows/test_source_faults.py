@@ -8,8 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 from service_bench import Bench
-from service_cutting_proxy import cutting_proxy
-from service_lossy_proxy import LossyProxy
 
 from blocks.dialects.postgresql.session import session
 from blocks.dialects.postgresql.snapshot import held_snapshot
@@ -17,20 +15,7 @@ from blocks.dialects.postgresql.source_errors import translate
 from blocks.dialects.postgresql.stream import stream
 from schemas.column_plan import Column, Kind
 from schemas.errors import ConfigError, SourceError, SourceUnavailable, TidegateError, is_transient
-from tasks.export import export_window
 from tidegate.demo.postgres import EmbeddedPostgres, free_port
-
-
-def port_of(url: str) -> int:
-    return int(str(psycopg.conninfo.conninfo_to_dict(url)["port"]))
-
-
-def through(bench: Bench, port: int) -> None:
-    """Let the project reach its source at another port; `bench.sql` goes on to reach it directly."""
-    url = bench.url
-    bench.url = url.replace(f":{port_of(url)}/", f":{port}/")
-    bench.configure()
-    bench.url = url
 
 
 def error_of(url: str) -> TidegateError:
@@ -173,44 +158,3 @@ def test_a_snapshot_whose_session_was_lost_is_worth_another_try(bench: Bench) ->
         identifier = held.id
     with pytest.raises(SourceUnavailable, match="does not exist"):
         list(stream(bench.url, "SELECT 1", (), key=(), snapshot=identifier, average_row_bytes=4))
-
-
-@pytest.mark.parametrize("after_bytes", [3_000, 700_000], ids=["before the first row", "among the rows"])
-def test_a_connection_cut_in_mid_export_commits_nothing_and_the_next_run_does_it(
-    bench: Bench, after_bytes: int
-) -> None:
-    bench.fill_orders(0)
-    bench.sql("INSERT INTO orders SELECT g, '2024-01-05', repeat('x', 300), g FROM generate_series(1, 5000) g")
-    bench.configure(purge={"mode": "delete", "batch_rows": 2000})
-    job = bench.job()
-    (planned,) = bench.plan().windows
-    with cutting_proxy(port_of(bench.url), after_bytes) as port:
-        through(bench, port)
-        with pytest.raises(SourceUnavailable) as caught:
-            export_window(job, planned.window, (), "run")
-    transient(caught.value)
-    assert (bench.generations(), bench.ledger.orphans(), bench.count()) == ([], [], 5000)
-    bench.configure()
-    assert bench.run("again").totals["deleted"] == 5000
-    assert bench.count() == 0
-
-
-COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
-
-
-def test_a_commit_whose_answer_is_lost_is_accounted_for_by_the_next_run(bench: Bench) -> None:
-    bench.fill_orders(100)
-    bench.configure(purge={"mode": "delete", "batch_rows": 20})
-    bench.run(purging=False)
-    with LossyProxy(port_of(bench.url)) as proxy:
-        through(bench, proxy.port)
-        proxy.lose_answers_to, proxy.losses_left = COMMIT, 1
-        (window,) = bench.failed_run().windows
-        assert proxy.lost == 1
-        assert "it resumes" in str(window.error) or "goes on from there" in str(window.error)
-        assert bench.count() == 80
-        report = bench.run("again")
-    assert (report.totals["deleted"], report.totals["already_gone"], bench.count()) == (80, 20, 0)
-    (generation,) = bench.generations()
-    (receipt,) = generation.receipts
-    assert receipt.archived == receipt.deleted + receipt.changed_since + receipt.already_gone == 100

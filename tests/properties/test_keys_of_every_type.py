@@ -41,7 +41,7 @@ def keyed(url: str, folder: Path) -> Bench:
 
 @pytest.mark.parametrize("pg_type", KEYS, ids=str)
 @settings(
-    max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(data=st.data())
 def test_rows_with_a_key_of_this_type_are_deleted_by_fence_and_by_digest(

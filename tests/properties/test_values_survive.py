@@ -13,7 +13,7 @@ from schemas.errors import UnsupportedValue
 
 @pytest.mark.parametrize("pg_type", TYPES, ids=str)
 @settings(
-    max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(data=st.data())
 def test_values_are_archived_purged_by_their_digest_and_restored_as_they_were(

@@ -16,7 +16,7 @@ import yaml
 
 from blocks.duck import read_files
 from blocks.lake import Lake
-from blocks.ledger import Generation, Ledger
+from blocks.ledger import Generation, Ledger, generations_of
 from blocks.open_lake import open_lake
 from schemas.errors import ConfigError, TidegateError
 from schemas.exported import Exported
@@ -31,6 +31,7 @@ from tasks.export import export_window
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
 from tasks.purge import purge
+from tasks.purge_unit import in_units, purge_unit
 from tasks.remove_orphans import remove_orphans
 from tasks.verify import VerifiedGeneration, prove
 
@@ -64,6 +65,7 @@ class Bench:
     folder: Path
     archive: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    replica: str | None = None
 
     def __post_init__(self) -> None:
         (self.folder / "config").mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,12 @@ class Bench:
         }  # fmt: skip
         self.archive = {**defaults, **self.archive, **changes}
         entry = {key: value for key, value in self.archive.items() if value is not None}
-        source = {"name": "shop", "type": "postgresql", "connection": {"url": self.url}}
+        purge = entry.get("purge", {})
+        if "batch_rows" in purge:  # so that a test knows what is in which batch, however fast the machine is
+            entry["purge"] = {"max_batch_rows": purge["batch_rows"], **purge}
+        source: dict[str, Any] = {"name": "shop", "type": "postgresql", "connection": {"url": self.url}}
+        if self.replica:
+            source["replica"] = {"url": self.replica}
         self._write("settings", {"lake": "./lake", **self.settings})
         self._write("sources", {"sources": [source]})
         self._write("archives", {"archives": [entry]})
@@ -120,12 +127,12 @@ class Bench:
         return inspect_source(project, project.archives[0].with_overrides(purge=purge))
 
     def plan(self) -> Plan:
-        return plan_windows(self.job(), self.ledger.generations())
+        return plan_windows(self.job(), generations_of(self.lake, self.job()))
 
     def export(self, job: Job | None = None) -> list[Exported]:
         """Export every window that has something new."""
         job = job or self.job()
-        plan = plan_windows(job, self.ledger.generations())
+        plan = plan_windows(job, generations_of(self.lake, job))
         return [export_window(job, w.window, w.earlier, "run") for w in plan.windows if w.export]
 
     def prove(self, manifest: str, scratch: Path | None = None) -> VerifiedGeneration:
@@ -142,25 +149,27 @@ class Bench:
         job = self.job(purging)
         self.lake.check(write=True)
         remove_orphans(self.lake, self.ledger)
-        plan = plan_windows(job, self.ledger.generations())
+        plan = plan_windows(job, generations_of(self.lake, job))
 
         def export(planned: PlannedWindow) -> Now:
             return Now(lambda: export_window(job, planned.window, planned.earlier, run_id))
 
         report = collect_report(job, plan, (export(w) for w in plan.windows if w.export), run_id)
-        if job.archive.purge.mode == "delete":
-            report.purged([self._outcome(job, manifest, run_id) for manifest in report.to_purge])
+        if job.archive.purge.mode != "none":
+            for unit, _ in in_units(job, report.to_purge, report.to_purge):
+                report.purged(self._outcomes(job, unit, run_id))
         finished = report.finished()
         if finished.state == "failed":
             raise RunFailed(finished)
         return finished
 
-    def _outcome(self, job: Job, manifest: str, run_id: str) -> PurgeOutcome:
+    def _outcomes(self, job: Job, unit: list[str], run_id: str) -> list[PurgeOutcome]:
         with TemporaryDirectory(dir=self.folder) as scratch:
             try:
-                return PurgeOutcome.of(purge(prove(job, manifest, Path(scratch)), job, run_id))
+                receipts = purge_unit([prove(job, manifest, Path(scratch)) for manifest in unit], job, run_id)
             except TidegateError as error:
-                return PurgeOutcome(manifest=manifest, error=str(error), exit_code=error.exit_code)
+                return [PurgeOutcome(manifest=m, error=str(error), exit_code=error.exit_code) for m in unit]
+            return [PurgeOutcome.of(receipt) for receipt in receipts]
 
     def failed_run(self) -> RunReport:
         with pytest.raises(RunFailed) as failure:

@@ -19,6 +19,23 @@ from service_prefect_server import PrefectServer
 
 FLOWS = Path(__file__).parents[2] / "flows"
 
+# Runs all in one process, as each by itself would take seconds to import Prefect.
+RUN_ALL = """
+import json, sys
+from tidegate.cli import main, run_flow
+for words in json.loads(sys.argv[1]):
+    print(words, file=sys.stderr)
+    try:
+        if words[0] == "tidegate":
+            main(words[1:])
+        else:
+            sys.argv = words[1:]
+            run_flow(words[1].removeprefix("flows/").removesuffix(".py").replace("_", "-"))
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{words}: {end.code}")
+"""
+
 
 @dataclass(frozen=True)
 class Ran:

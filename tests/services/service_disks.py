@@ -26,6 +26,12 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run([*sudo, "umount", str(folder)], check=True)
 
 
+def remount(folder: Path, options: str) -> None:
+    """Change the options of a file system that `mounted` has mounted: `ro`, `rw`, `size=…`."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*sudo, "mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
 @contextmanager
 def another_disk(folder: Path) -> Iterator[Path]:
     """Yield a folder on another disk than `folder` is on: shared memory, or else a mounted one."""

@@ -20,6 +20,10 @@ from tidegate.demo.postgres import EmbeddedPostgres
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server."""
     with EmbeddedPostgres(settings={"max_connections": "100"}) as server:
+        # Each connection hashes its password as often as the server says: tests connect some ten thousand times.
+        with psycopg.connect(server.url(), autocommit=True) as admin:
+            admin.execute("SET scram_iterations = 1")
+            admin.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(server.password)))
         yield server
 
 

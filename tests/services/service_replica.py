@@ -3,7 +3,12 @@
 import os
 import pwd
 import subprocess
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import psycopg
+import pytest
 
 from tidegate.demo.postgres import EmbeddedPostgres
 
@@ -26,3 +31,29 @@ class Replica(EmbeddedPostgres):
             "-c", "fast", "--no-sync",
         ]  # fmt: skip
         subprocess.run(command, stdin=subprocess.DEVNULL, check=True, **self._surroundings())
+
+    def catch_up(self) -> None:
+        """Return once everything that the primary has written by now is replayed here."""
+        with (
+            psycopg.connect(self.primary.url(), autocommit=True) as primary,
+            psycopg.connect(self.url(), autocommit=True) as standby,
+        ):
+            (position,) = primary.execute("SELECT pg_current_wal_lsn()::text").fetchone() or ("",)
+            while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position]).fetchone() != (True,):
+                time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def running_standby(postgres: EmbeddedPostgres) -> Iterator[Replica]:
+    """A streaming replica of the session's PostgreSQL."""
+    with Replica(primary=postgres, settings={"max_connections": "100"}) as standby:
+        yield standby
+
+
+@pytest.fixture
+def standby(running_standby: Replica, database: str) -> Iterator[Replica]:
+    """The replica, with the test's database in it; it replays again when the test is over."""
+    running_standby.catch_up()
+    yield running_standby
+    with psycopg.connect(running_standby.url(), autocommit=True) as connection:
+        connection.execute("SELECT pg_wal_replay_resume()")

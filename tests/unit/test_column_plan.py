@@ -228,5 +228,8 @@ def test_an_empty_batch_is_an_empty_batch() -> None:
 
 def test_the_reader_encrypts_where_it_cannot_check_certificates() -> None:
     url = "postgresql://u:sslmode=verify-full@h/d?application_name=x&sslmode=verify-full"
-    assert reader_url(url) == "postgresql://u:sslmode=verify-full@h/d?application_name=x&sslmode=require"
-    assert reader_url("postgresql://u@h/d?sslmode=disable") == "postgresql://u@h/d?sslmode=disable"
+    read = reader_url(url)
+    assert read.startswith("postgresql://u:sslmode=verify-full@h/d?application_name=x&sslmode=require&connect_timeout=")
+    assert reader_url("postgresql://u@h/d?sslmode=disable").startswith("postgresql://u@h/d?sslmode=disable&")
+    assert reader_url("postgresql://u@h/d").startswith("postgresql://u@h/d?connect_timeout=10&keepalives_idle=30&")
+    assert reader_url("postgresql://u@h/d?keepalives_idle=7").count("keepalives_idle=") == 1

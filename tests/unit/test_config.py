@@ -70,7 +70,7 @@ def test_an_archive_has_sensible_defaults() -> None:
         mode="none",
         batch_rows=5000,
         pause_s=0.0,
-        lock_timeout_s=2,
+        lock_timeout_s=0.5,
         statement_timeout_s=60,
         discard_columns=(),
         stop_file=None,
@@ -93,7 +93,7 @@ def test_a_misspelt_key_deeper_down_is_refused_with_the_right_one_of_that_place(
 
 def test_an_unlike_key_is_refused_with_those_there_are(refusal: Any) -> None:
     told = refusal(columns={"zzz": 1})
-    assert "archives.yaml: archives[flights].columns.zzz: unknown key; known here: exclude, derive" in told
+    assert "archives.yaml: archives[flights].columns.zzz: unknown key; known here: exclude, derive, as_text" in told
 
 
 @pytest.mark.parametrize("key", ["name", "source", "table", "time_column"])
@@ -119,8 +119,8 @@ def test_an_entry_without_a_good_name_is_called_by_its_place(refusal: Any) -> No
         ("key", [], "must not be empty"),
         ("key", ["id", "id"], "must not name a column twice: id"),
         ("key", "id", "must be a list, such as [a, b] (got 'id')"),
-        ("window", "months", "must be one of hour, day, month, year; did you mean 'month'? (got 'months')"),
-        ("window", 5, "must be one of hour, day, month, year (got 5)"),
+        ("window", "months", "must be one of hour, day, month, year, partition; did you mean 'month'? (got 'months')"),
+        ("window", 5, "must be one of hour, day, month, year, partition (got 5)"),
         ("partition_by", [], "must not be empty"),
         ("partition_by", ["year", "carrier", "year"], "must not name a key twice: year"),
         ("partition_by", ["Year", "year"], "must not name a key twice: year"),
@@ -147,7 +147,7 @@ def test_a_bad_value_is_refused_with_what_would_be_right(refusal: Any, key: str,
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("mode", "deleet", "must be one of none, delete; did you mean 'delete'? (got 'deleet')"),
+        ("mode", "deleet", "must be one of none, delete, drop_partition; did you mean 'delete'? (got 'deleet')"),
         ("batch_rows", 0, "must be >= 1 (got 0)"),
         ("batch_rows", 1_000_001, "must be <= 1000000 (got 1000001)"),
         ("batch_rows", 1.5, "must be a whole number (got 1.5)"),
@@ -360,8 +360,8 @@ def test_a_zone_is_at_hand() -> None:
 def test_an_unknown_type_of_source_is_refused_with_the_known_ones(refusal: Any) -> None:
     told = refusal(of_source={"type": "postgres"})
     assert (
-        "sources.yaml: sources[shop].type: must be one of postgresql; did you mean 'postgresql'? (got 'postgres')"
-        in told
+        "sources.yaml: sources[shop].type: must be one of postgresql, mysql, sqlite, sqlserver; did you mean "
+        "'postgresql'? (got 'postgres')" in told
     )
 
 
@@ -522,3 +522,12 @@ def test_a_password_file_that_is_no_text_is_refused_without_its_bytes(tmp_path: 
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
         Connection(**PARTS, password_file=tmp_path / "password").secret_url()
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_replica_is_as_secret_as_the_connection(refusal: Any) -> None:
+    told = refusal(of_source={"replica": {"url": f"me:{SECRET}@db"}})
+    assert "sources[shop].replica.url: must be a URL such as" in told and "(got ***)" in told
+    told = refusal(of_source={"replica": {"url": f"mysql://me:{SECRET}@db/shop"}})
+    assert "sources[shop].replica: url must start with postgresql://" in told
+    told = refusal(of_source={"type": "sqlite", "connection": {"url": "sqlite:///shop.db"}, "replica": {"block": "b"}})
+    assert "sources[shop].replica: must be left out" in told

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "tidegate archive flights --dry-run",
         "tidegate archive flights --from 2013-01-01 --to 2013-02-01 --no-purge",
         'tidegate archive flights --older-than "90 days" --purge',
+        "tidegate archive flights --yes",
         "tidegate archive flights --json",
     ],
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--to", type=MOMENT, metavar="TIME", help="Rows before this moment.")
 @click.option("--older-than", metavar="SPAN", help='Rows older than this, such as "90 days" or "3 months".')
 @click.option("--purge/--no-purge", default=None, help="Delete what is proven, or leave the table as it is.")
+@click.option("--yes", is_flag=True, help="Approve at once, in your name, what `approve: true` would have wait.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done; nothing is written or deleted.")
 def archive(
     output: Output,
@@ -39,13 +41,14 @@ def archive(
     to: datetime | None,
     older_than: str | None,
     purge: bool | None,
+    yes: bool,
     dry_run: bool,
 ) -> None:
     """Archive the windows of NAME, prove each to be in the lake, and delete only what is proven.
 
     Options take the place of what archives.yaml says. A TIME is a date or a date and time; without an offset it is
     of the project's time zone. A run that was stopped is taken up by the same command; one with nothing to do
-    changes nothing.
+    changes nothing. If the archive says `approve: true`, nothing is deleted before `tidegate approve`.
     """
     from schemas.project import Project
     from schemas.report import RunFailed
@@ -56,8 +59,9 @@ def archive(
 
     from tidegate.call_flow import call_flow
     from tidegate.show.run import show_run
+    from tidegate.whoami import whoami
 
-    deletes = wanted.purge.mode == "delete"
+    deletes = wanted.purge.mode != "none"
     try:
         report: RunReport = call_flow(
             output,
@@ -68,6 +72,7 @@ def archive(
             older_than=older_than,
             purge=purge,
             dry_run=dry_run,
+            approve_as=whoami() if yes else None,
             config_dir=config_dir,
         )
     except RunFailed as failure:

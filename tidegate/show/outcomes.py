@@ -10,7 +10,7 @@ from rich.table import Table
 from schemas.purge_outcome import PurgeOutcome
 from tidegate.show.labels import number
 
-_COUNTS = ("deleted", "changed_since", "already_gone")
+_COUNTS = ("deleted", "changed_since", "already_gone", "held")
 
 
 def outcomes_as_json(archive: str, outcomes: Sequence[PurgeOutcome]) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class _Shown:
     def __call__(self, progress: Progress) -> None:
         key = progress.phase, progress.window.id
         rows = f"{progress.rows:,} of {progress.of_rows:,} rows"
+        if progress.waits:
+            rows += f", waits: {progress.waits}"
         with self._lock:
             if progress.rows >= progress.of_rows:
                 self._drop(key)

@@ -5,19 +5,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from blocks.plans import FiledPlan
 from schemas.archive_config import Archive
 from schemas.config import Settings
 from schemas.report import RunReport, WindowReport, WindowState
 from tidegate.show.labels import number, size_text, window_label
 from tidegate.show.output import Output
+from tidegate.show.plans import show_plan
 
 _STYLES = {
     WindowState.PLANNED: "cyan",
     WindowState.ARCHIVED: "cyan",
+    WindowState.WAITING: "yellow",
     WindowState.PURGED: "green",
     WindowState.FAILED: "bold red",
 }
-_COUNTS = ("archived", "deleted", "changed_since", "already_gone", "quarantined")
+_COUNTS = ("archived", "deleted", "changed_since", "already_gone", "held", "quarantined")
 _ALWAYS = ("archived", "deleted", "changed_since")
 
 
@@ -41,7 +44,9 @@ def show_run(output: Output, report: RunReport, settings: Settings, archive: Arc
         console.print("Rows that changed after they were archived stay in the table until they are archived again.")
     if report.state != "planned":
         console.print(f"Lake: {settings.lake} (folder {archive.resolved_folder})")
-    if report.state != "failed":  # otherwise the error says it
+    if report.plan is not None:
+        show_plan(console, output, FiledPlan(report.plan, report.decision), settings.zone)
+    if report.state not in {"failed", "waiting"}:  # the error says it, or the plan
         _say_next(console, output, report, archive, deletes=deletes)
 
 
@@ -81,13 +86,15 @@ def _size(size_bytes: int) -> str:
 
 
 def _say_next(console: Console, output: Output, report: RunReport, archive: Archive, *, deletes: bool) -> None:
+    refused = report.decision is not None and report.decision.outcome == "refused"
     if report.state == "planned":
         steps = [output.command("archive", archive.name)]
     elif all(window.state is WindowState.EMPTY for window in report.windows):
         return
-    elif deletes:
+    elif deletes and not refused:
         steps = [output.command("status", archive.name), output.command("verify", archive.name)]
     else:
-        console.print("Nothing was deleted: purging is off.")
-        steps = [output.command("verify", archive.name), output.command("archive", archive.name, "--purge")]
+        console.print("Nothing was deleted by this plan." if refused else "Nothing was deleted: purging is off.")
+        again = output.command("archive", archive.name, *([] if refused else ["--purge"]))
+        steps = [output.command("verify", archive.name), again]
     console.print("Next: " + "\n      ".join(steps))

@@ -12,7 +12,7 @@ from tidegate.project_lake import ProjectLake
 from tidegate.show.labels import number, size_text, window_label
 
 # Columns that are shown only if there is something to show.
-_RARE = ("changed_since", "already_gone", "quarantined", "removed")
+_RARE = ("changed_since", "already_gone", "held", "quarantined", "erased", "removed")
 
 
 def show_datasets(console: Console, lake: str, found: Sequence[DatasetStatus]) -> None:
@@ -43,6 +43,13 @@ def show_windows(console: Console, place: ProjectLake, status: DatasetStatus) ->
         label = window_label(window.window.start, window.window.end, place.settings.zone)
         table.add_row(label, *_cells(window.counts, rare))
     console.print(table)
+
+
+def show_not_verified(console: Console, found: Sequence[DatasetStatus]) -> None:
+    """Say which datasets come from databases that Tidegate was never tried on."""
+    names = [status.dataset for status in found if not status.verified_dialect]
+    if names:
+        console.print(f"Not verified against a server: the dialect of SQL Server, which {', '.join(names)} came by.")
 
 
 def _add_counts(table: Table, rare: Sequence[str], totals: Sequence[str] = ()) -> None:

@@ -12,7 +12,8 @@ from blocks.dialects.postgresql.types import TypeInfo, plan_column
 from schemas.column_plan import Column
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
-from schemas.table import Table
+from schemas.table import ForeignKey, Table
+from schemas.table_name import TableName
 
 _COLUMNS = """
 WITH RECURSIVE base AS (
@@ -52,10 +53,18 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2
 """
 
-_DEPENDENTS = """
-SELECT conname, conrelid::regclass::text,
-       CASE confdeltype WHEN 'c' THEN 'deletes' WHEN 'n' THEN 'sets to NULL' ELSE 'sets to their default' END
-FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::oid AND confdeltype IN ('c', 'n', 'd') ORDER BY 1
+_REFERENCED_BY = """
+SELECT c.conname, n.nspname, t.relname,
+       (SELECT array_agg(a.attname::text ORDER BY k.place) FROM unnest(c.conkey) WITH ORDINALITY AS k(attnum, place)
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum),
+       (SELECT array_agg(a.attname::text ORDER BY k.place) FROM unnest(c.confkey) WITH ORDINALITY AS k(attnum, place)
+        JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
+       CASE c.confdeltype WHEN 'a' THEN 'no action' WHEN 'r' THEN 'restrict' WHEN 'c' THEN 'cascade'
+                          WHEN 'n' THEN 'set null' ELSE 'set default' END,
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
+               AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
+FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.contype = 'f' AND c.confrelid = $1::oid AND c.conparentid = 0 ORDER BY 1
 """
 
 _SIMILAR = """
@@ -110,8 +119,19 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         inherited=inherited,
         may_select=may_select,
         may_delete=may_delete,
-        dependents=tuple(
-            f"{name} on {child} {does} its rows" for name, child, does in connection.execute(_DEPENDENTS, [oid])
+        dependents=(),
+        referenced_by=tuple(
+            ForeignKey(
+                name=key,
+                table=str(TableName(schema, child)),
+                columns=columns_there,
+                referenced=referenced,
+                on_delete=on_delete,
+                indexed=indexed,
+            )
+            for key, schema, child, columns_there, referenced, on_delete, indexed in connection.execute(
+                _REFERENCED_BY, [oid]
+            )
         ),
         utf8=encoding == "UTF8",
     )

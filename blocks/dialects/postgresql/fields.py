@@ -4,7 +4,7 @@ from pathlib import Path
 
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.snapshot import fence_holds
-from blocks.dialects.postgresql.statements import in_window, older_than_fence, source_value
+from blocks.dialects.postgresql.statements import in_scope, older_than_fence, source_value
 from blocks.dialects.postgresql.types import field_expression
 from schemas.job import Job
 from schemas.manifest import Manifest
@@ -19,10 +19,10 @@ def write_fields(connection: Connection, job: Job, manifest: Manifest, target: P
         f"md5({field_expression(column, f'({value})', utf8=job.table.utf8)}) AS f{i}"
         for i, (column, value) in enumerate(zip(manifest.columns, values, strict=True))
     ]
-    predicate = in_window(job.time, manifest.window, manifest.where)
+    predicate = in_scope(job, manifest.window, manifest.where)
     snapshot = manifest.attestation.snapshot
     if fence_holds(connection, snapshot) and snapshot.xmin is not None:
-        predicate += f" AND {older_than_fence(snapshot.xmin)}"
+        predicate += f" AND {older_than_fence(job.table.quoted, snapshot.xmin)}"
     query = f"SELECT {', '.join([*texts, *fields])} FROM {job.table.quoted} WHERE {predicate}"
     with (
         target.open("wb") as file,

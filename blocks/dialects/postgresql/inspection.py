@@ -6,6 +6,7 @@ import psycopg
 
 from blocks.dialects.postgresql.catalog import delete_rules, hides_rows
 from blocks.dialects.postgresql.operators_sql import check_expression
+from blocks.dialects.postgresql.pressure import obstacles
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.statements import export_rows, operators_predicate
 from schemas.column_plan import quote_identifier
@@ -21,10 +22,11 @@ def check_export(connection: Connection, job: Job) -> None:
         ConfigError: The role may not read all rows, or the predicate is wrong.
     """
     _check_rights(connection, job.table)
-    _check_where(connection, job)
+    where = None if job.parent else job.archive.where  # a child's is its parent's, and was checked there
+    _check_where(connection, job, where)
     # The server plans the export, so that what is left to go wrong is found before the first window.
     query = export_rows(
-        job.table.quoted, job.columns, f"true{operators_predicate(job.archive.where)}", digest=True, utf8=job.table.utf8
+        job.table.quoted, job.columns, f"true{operators_predicate(where)}", digest=True, utf8=job.table.utf8
     )
     connection.execute(statement(f"EXPLAIN {query}"), prepare=True)
 
@@ -44,9 +46,8 @@ def _check_rights(connection: Connection, table: Table) -> None:
         )
 
 
-def _check_where(connection: Connection, job: Job) -> None:
+def _check_where(connection: Connection, job: Job, where: str | None) -> None:
     """Find a wrong predicate before the first window."""
-    where = job.archive.where
     if where is None:
         return
     try:
@@ -84,3 +85,12 @@ def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str
             f"The source's role may not delete from {table.quoted}.",
             f"GRANT DELETE ON {table.quoted} TO the role that the source connects as; or run with --no-purge.",
         )
+    if job.parent or job.children:
+        may_lock = connection.execute("SELECT has_any_column_privilege($1, 'UPDATE')", [table.quoted]).fetchone()
+        if may_lock != (True,):
+            yield (
+                f"The source's role may not lock rows of {table.quoted}; families are locked while they leave.",
+                f"GRANT UPDATE ON {table.quoted} TO the role that the source connects as (PostgreSQL asks for it to "
+                "lock a row; nothing is updated).",
+            )
+    yield from obstacles(connection, table, job.archive.purge, f"archives[{job.archive.name}].purge")

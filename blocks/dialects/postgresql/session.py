@@ -1,11 +1,12 @@
 """Connections to PostgreSQL: settings that make values print the same everywhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from blocks.dialects.postgresql.source_errors import check_url, redact, translate, translated
 from schemas.errors import ConfigError
@@ -31,21 +32,36 @@ PRINTING = {
 }
 # A wide expression over many rows gains nothing from JIT and pays for its compilation in every window.
 TUNING = {"jit": "off", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+# After a minute without a sign of life, each end takes the other for dead: the client stops waiting (without this,
+# after two hours), and the server gives back the locks and the snapshot of a client whose machine is gone.
+DEAD_AFTER_S = 60
+ALIVE = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": f"{DEAD_AFTER_S * 1000}",
+}
 # Rows that a policy hides are an error, as they are to pg_dump, and not simply missing.
 SAFETY = {"row_security": "off"}
 
 
-def session_statements() -> list[str]:
-    """Return the statements with which every Tidegate session begins."""
-    return [f"SET {name} = '{value}'" for name, value in {**PRINTING, **TUNING, **SAFETY}.items()] + [
-        # PostgreSQL 17 and later; older ones do not know the setting.
-        "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
+def session_statements(*, local: bool = False) -> list[str]:
+    """Return the statements with which every Tidegate session begins.
+
+    Args:
+        local: They hold for the transaction that is open, and are gone with it.
+    """
+    how = "SET LOCAL" if local else "SET"
+    return [f"{how} {name} = '{value}'" for name, value in {**PRINTING, **TUNING, **ALIVE, **SAFETY}.items()] + [
+        # These came with PostgreSQL 17 and 14; older servers do not know them.
+        f"SELECT set_config(name, '0', {str(local).lower()}) FROM pg_catalog.pg_settings "
+        "WHERE name IN ('transaction_timeout', 'idle_session_timeout')",
     ]
 
 
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
-    """Open a connection with Tidegate's settings; it is in autocommit mode and closed at the end.
+    """Open a connection with Tidegate's settings; it is in autocommit mode, and at the end put back and closed.
 
     Raises:
         ConfigError: A malformed URL, a wrong password, an unknown database or user, or a server that is too old.
@@ -55,7 +71,8 @@ def session(url: str) -> Iterator[Connection]:
     with translated(url):
         connection: Connection = psycopg.connect(
             url, autocommit=True, connect_timeout=10, application_name="tidegate",
-            keepalives_idle=30, keepalives_interval=10, keepalives_count=3, cursor_factory=psycopg.RawCursor,
+            keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=DEAD_AFTER_S * 1000,
+            cursor_factory=psycopg.RawCursor,
         )  # fmt: skip
     try:
         with translated(url):
@@ -67,7 +84,21 @@ def session(url: str) -> Iterator[Connection]:
             connection.execute(statement("; ".join(session_statements())))
             yield connection
     finally:
+        _give_back(connection)
         connection.close()
+
+
+def _give_back(connection: Connection) -> None:
+    """Undo what this session has set and locked: behind a pooler, somebody else gets the connection next.
+
+    One on which a statement still runs, or that is lost, is closed as it is.
+    """
+    if connection.info.transaction_status in (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN):
+        return
+    with suppress(psycopg.Error):
+        connection.rollback()
+        connection.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        connection.execute("RESET ALL")
 
 
 def statement(text: str) -> sql.SQL:

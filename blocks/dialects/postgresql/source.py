@@ -1,26 +1,34 @@
 """PostgreSQL as a source: what `blocks.source` asks for, put together from the files beside this one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import psycopg
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from blocks.dialects.postgresql import catalog, inspection, key_text, lock, restore_target, snapshot
 from blocks.dialects.postgresql.deleter import PostgresDeleter
+from blocks.dialects.postgresql.family import PostgresFamily
 from blocks.dialects.postgresql.fields import write_fields
+from blocks.dialects.postgresql.partitions import PostgresPartitions, partitions_of
+from blocks.dialects.postgresql.pressure import PostgresPressure
 from blocks.dialects.postgresql.restore import PostgresStaging
 from blocks.dialects.postgresql.session import Connection, session, statement, translated
 from blocks.dialects.postgresql.statements import (
     count_by_window,
+    count_keys,
     count_rows,
     export_rows,
     out_of_time,
     slice_predicate,
 )
 from blocks.dialects.postgresql.stream import stream
+from blocks.dialects.postgresql.types import as_text
 from blocks.source import RowBatch, Slice
 from schemas.column_plan import Column, Kind
 from schemas.job import Job
@@ -28,6 +36,7 @@ from schemas.manifest import Manifest, Snapshot
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
+from schemas.throttle_options import ThrottleOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,14 @@ class PostgresSession:
         """Return how the value of an expression is stored."""
         return catalog.derived_column(self.connection, table, name, expression)
 
+    def as_text(self, column: Column) -> Column:
+        """Return the column as one that is stored as PostgreSQL prints it."""
+        return as_text(column)
+
+    def as_time(self, table: Table, column: Column) -> Column | None:
+        """What holds moments has a type that says so."""
+        return None
+
     def average_row_bytes(self, table: Table) -> int:
         """Return how large a row is as text."""
         return catalog.average_row_bytes(self.connection, table)
@@ -81,6 +98,10 @@ class PostgresSession:
     def purge_obstacles(self, job: Job) -> Iterator[tuple[str, str]]:
         """Yield what keeps rows from being deleted, and what to do about it."""
         return inspection.purge_obstacles(self.connection, job)
+
+    def partitions(self, job: Job) -> PostgresPartitions:
+        """Return the partitions of a job's table."""
+        return partitions_of(self.connection, job)
 
     def vouches_for(self, snapshot_: Snapshot) -> bool:
         """Return whether the snapshot's fence holds here."""
@@ -104,8 +125,13 @@ class PostgresSession:
 
     def count(self, job: Job, rows: Slice) -> int:
         """Return the number of rows."""
-        query = count_rows(job.table.quoted, slice_predicate(job.time, rows))
+        query = count_rows(job.table.quoted, slice_predicate(job, rows))
         return int((self.connection.execute(statement(query)).fetchone() or (0,))[0])
+
+    def count_keys(self, table: Table, key: tuple[Column, ...], keys: tuple[pa.StringArray, ...]) -> int:
+        """Return how many rows have one of these keys."""
+        query = statement(count_keys(table.quoted, key))
+        return int((self.connection.execute(query, [texts.to_pylist() for texts in keys]).fetchone() or (0,))[0])
 
     def write_fields(self, job: Job, manifest: Manifest, target: Path) -> None:
         """Write keys and MD5s of fields as CSV."""
@@ -115,6 +141,15 @@ class PostgresSession:
         """Return what deletes on this connection."""
         with translated(self.url):
             return PostgresDeleter(self.connection, self.url, job, manifest)
+
+    def pressure(self, table: Table, options: ThrottleOptions) -> PostgresPressure:
+        """Return what tells of the load on the server."""
+        return PostgresPressure(self.connection, self.url, table, options)
+
+    def family(self, job: Job, manifest: Manifest, proven: Mapping[str, NDArray[np.uint64]]) -> PostgresFamily:
+        """Return what deletes families on this connection."""
+        with translated(self.url):
+            return PostgresFamily(self.connection, self.url, job, manifest, proven)
 
     def target(self, name: TableName) -> Target:
         """Return the table that is to receive rows."""
@@ -150,11 +185,11 @@ class PostgresSnapshot:
 
     def count(self, job: Job, rows: Slice) -> int:
         """Return the number of rows."""
-        return self.held.number(count_rows(job.table.quoted, slice_predicate(job.time, rows)))
+        return self.held.number(count_rows(job.table.quoted, slice_predicate(job, rows)))
 
     def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
-        predicate = slice_predicate(job.time, rows)
+        predicate = slice_predicate(job, rows)
         query = export_rows(job.table.quoted, job.columns, predicate, digest=digest, utf8=job.table.utf8)
         return stream(
             self.held.url, query, job.columns,

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
+from blocks.dialects.postgresql.same_table import defined_before
 from blocks.dialects.postgresql.session import literal
 from blocks.dialects.postgresql.types import digest_expression, key_type, read_expression, value_expression
 from blocks.source import Slice
 from schemas.column_plan import Column, Kind, quote_identifier
+from schemas.job import Job
 from schemas.window import Window, WindowUnit
 
 DIGEST_ALIAS = "digest"
@@ -31,13 +33,23 @@ def in_window(time: Column, window: Window, where: str | None) -> str:
     return predicate + operators_predicate(where)
 
 
-def slice_predicate(time: Column, rows: Slice) -> str:
+def in_scope(job: Job, window: Window, where: str | None) -> str:
+    """Return the predicate of a job's rows of a window: those of a child's table belong to rows of its parent."""
+    if job.parent is None:
+        return in_window(job.time, window, where)
+    columns = ", ".join(quote_identifier(name) for name in job.parent.foreign_key)
+    key = ", ".join(quote_identifier(name) for name in job.parent.key)
+    parents = f"SELECT {key} FROM {job.parent.table.quoted} WHERE {in_window(job.parent.time, window, where)}"
+    return f"({columns}) IN ({parents})"
+
+
+def slice_predicate(job: Job, rows: Slice) -> str:
     """Return the predicate of a slice's rows."""
-    predicate = in_window(time, rows.window, rows.where)
+    predicate = in_scope(job, rows.window, rows.where)
     if rows.written_after is None:
         return predicate
     assert rows.written_after.xmin is not None
-    return f"{predicate} AND NOT ({older_than_fence(rows.written_after.xmin)})"
+    return f"{predicate} AND NOT ({older_than_fence(job.table.quoted, rows.written_after.xmin)})"
 
 
 def operators_predicate(where: str | None) -> str:
@@ -45,16 +57,16 @@ def operators_predicate(where: str | None) -> str:
     return f" AND (\n{where}\n)" if where else ""
 
 
-def older_than_fence(xmin: int, alias: str = "") -> str:
+def older_than_fence(table: str, xmin: int) -> str:
     """Return the predicate that holds for row versions that the export's snapshot has seen, and only for them.
 
     A live row whose version is older than the snapshot's horizon was written by a transaction that had ended
-    before the snapshot: it is the very version that was read. Sound on the same cluster and timeline, within
-    2^31 transactions of the snapshot.
+    before the snapshot: it is the very version that was read, if the table is what it was then. Sound on the same
+    cluster and timeline, within 2^31 transactions of the snapshot.
     """
     # By their full names: nothing that somebody put into the search path may take their place.
-    version, horizon = f"pg_catalog.age({alias}xmin)", f"pg_catalog.age('{xmin % 2**32}'::pg_catalog.xid)"
-    return f"{version} OPERATOR(pg_catalog.>) {horizon}"
+    version, horizon = f"pg_catalog.age({table}.xmin)", f"pg_catalog.age('{xmin % 2**32}'::pg_catalog.xid)"
+    return f"{version} OPERATOR(pg_catalog.>) {horizon} AND {defined_before(table, horizon)}"
 
 
 def count_by_window(
@@ -115,10 +127,10 @@ def source_value(column: Column) -> str:
 
 def delete_unchanged(table: str, key: tuple[Column, ...], predicate: str, xmin: int) -> str:
     """Return the DELETE of the rows of a batch of keys whose version the snapshot fence vouches for."""
-    fence = older_than_fence(xmin, f"{table}.")
+    fence = older_than_fence(table, xmin)
     if among := _among_keys(table, key):
         return f"DELETE FROM {table} WHERE {among} AND {fence} AND {predicate}"
-    return f"DELETE FROM {table} USING {_batch(key)} WHERE {_matches(table, key)} AND {fence} AND {predicate}"
+    return f"DELETE FROM {table} USING {key_batch(key)} WHERE {matches(table, key)} AND {fence} AND {predicate}"
 
 
 def delete_equal(
@@ -130,8 +142,8 @@ def delete_equal(
     """
     digest = digest_expression(columns, [source_value(c) for c in columns], utf8=utf8)
     return (
-        f"DELETE FROM {table} USING {_batch(key, digests=True)} "
-        f'WHERE {_matches(table, key)} AND left({digest}, 16) = {BATCH}."tidegate digest" AND {predicate}'
+        f"DELETE FROM {table} USING {key_batch(key, digests=True)} "
+        f'WHERE {matches(table, key)} AND left({digest}, 16) = {BATCH}."tidegate digest" AND {predicate}'
     )
 
 
@@ -147,23 +159,44 @@ def count_left(table: str, key: tuple[Column, ...], columns: tuple[Column, ...],
     ours = f"{table}.xmin = pg_current_xact_id_if_assigned()::xid"
     return (
         f"SELECT count(*), count(*) FILTER (WHERE {equal} OR {ours}) "
-        f"FROM {table}, {_batch(key, digests=True)} WHERE {_matches(table, key)}"
+        f"FROM {table}, {key_batch(key, digests=True)} WHERE {matches(table, key)}"
     )
 
 
-def _batch(key: tuple[Column, ...], *, digests: bool = False) -> str:
+def count_keys(table: str, key: tuple[Column, ...]) -> str:
+    """Return the query for the number of rows with one of a batch of keys, whatever else is in them."""
+    return f"SELECT count(*) FROM {table}, {key_batch(key)} WHERE {matches(table, key)}"
+
+
+def locked_keys(table: str, key: tuple[Column, ...]) -> str:
+    """Return the query for (place in the batch from 1, locker) of the keys whose rows others may have locked.
+
+    A row's `xmax` is the transaction that locks it, updates it, deletes it, or once did. Those that may still run are
+    listed. Rows that several transactions share are not found (there, `xmax` counts something else); nothing depends
+    on it: the DELETE itself waits for no lock longer than its time limit.
+    """
+    locker = f"pg_catalog.age({table}.xmax)"
+    may_run = f"{locker} BETWEEN 0 AND pg_catalog.age(pg_snapshot_xmin(pg_current_snapshot())::xid)"
+    return (
+        f'SELECT {BATCH}."tidegate place", {table}.xmax::text FROM {table}, {key_batch(key, places=True)} '
+        f"WHERE {matches(table, key)} AND {table}.xmax <> '0'::xid AND {may_run}"
+    )
+
+
+def key_batch(key: tuple[Column, ...], *, digests: bool = False, places: bool = False) -> str:
+    """Return the FROM item of a batch's keys: text arrays as parameters, perhaps digests, perhaps numbered from 1."""
     names = [f'"tidegate k{i}"' for i in range(len(key))] + (['"tidegate digest"'] if digests else [])
     arrays = [f"${i + 1}::text[]" for i in range(len(names))]
-    return f"unnest({', '.join(arrays)}) AS {BATCH}({', '.join(names)})"
+    ordinality, names = (" WITH ORDINALITY", [*names, '"tidegate place"']) if places else ("", names)
+    return f"unnest({', '.join(arrays)}){ordinality} AS {BATCH}({', '.join(names)})"
 
 
-def _matches(table: str, key: tuple[Column, ...]) -> str:
-    matches = [
-        f'{table}.{quote_identifier(c.name)} = {BATCH}."tidegate k{i}"::{key_type(c)}' for i, c in enumerate(key)
-    ]
+def matches(table: str, key: tuple[Column, ...]) -> str:
+    """Return the predicate that a row of the table has a key of the batch."""
+    equal = [f'{table}.{quote_identifier(c.name)} = {BATCH}."tidegate k{i}"::{key_type(c)}' for i, c in enumerate(key)]
     # Says nothing new, but shows the planner the way when its statistics take a refilled table for an empty one.
     among = _among_keys(table, key)
-    return " AND ".join([*matches, among] if among else matches)
+    return " AND ".join([*equal, among] if among else equal)
 
 
 def _among_keys(table: str, key: tuple[Column, ...]) -> str | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from blocks.dialects.postgresql.session import session_statements, translate
+from blocks.dialects.postgresql.session import DEAD_AFTER_S, session_statements, translate
 from blocks.dialects.postgresql.statements import DIGEST_ALIAS
 from blocks.source import RowBatch
 from schemas.column_plan import Column, Kind, arrow_schema
@@ -21,6 +21,15 @@ from schemas.errors import UnsupportedValue
 
 EPOCH_OFFSET_DAYS = 10_957  # PostgreSQL counts from 2000-01-01, Arrow from 1970-01-01
 EPOCH_OFFSET_US = EPOCH_OFFSET_DAYS * 86_400_000_000
+
+# As its driver spells them; all in seconds but the number of probes.
+_ALIVE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_retries": 3,
+    "tcp_user_timeout": DEAD_AFTER_S,
+}
 
 TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 8192  # connectorx holds the GIL while it waits for a batch: short waits let the other window work
@@ -52,10 +61,11 @@ def stream(
     os.environ["RUST_BACKTRACE"] = "0"  # a panic is an error here, not a crash to be traced
     import connectorx
 
+    # For the transaction only: this connection cannot be told to put anything back.
     begin = [
-        *session_statements(),
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         f"SET TRANSACTION SNAPSHOT '{snapshot}'",
+        *session_statements(local=True),
     ]
     batch_rows = max(64, min(MAX_BATCH_ROWS, TARGET_BATCH_BYTES // max(1, average_row_bytes)))
     try:
@@ -79,9 +89,15 @@ def stream(
 def reader_url(url: str) -> str:
     """Return the URL for connectorx, which encrypts but cannot check certificates.
 
-    `verify-ca` and `verify-full` hold for every other connection to the source; here they become `require`.
+    `verify-ca` and `verify-full` hold for every other connection to the source; here they become `require`. Unless
+    the URL says otherwise, a dead network is noticed as soon as by psycopg; connectorx holds Python's lock while it
+    waits, so nothing else could end that.
     """
-    return re.sub(r"([?&]sslmode=)verify-(?:ca|full)\b", r"\1require", url)
+    reader = re.sub(r"([?&]sslmode=)verify-(?:ca|full)\b", r"\1require", url)
+    for setting, seconds in _ALIVE.items():
+        if f"{setting}=" not in reader:
+            reader += f"{'&' if '?' in reader else '?'}{setting}={seconds}"
+    return reader
 
 
 def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, ...] = ()) -> RowBatch:

@@ -89,6 +89,12 @@ def plan_column(
     )
 
 
+def as_text(column: Column) -> Column:
+    """Return the column as one that is stored as PostgreSQL prints it, which it also reads back."""
+    plain = {"bits": 64, "precision": None, "scale": None}
+    return column.model_copy(update={"kind": Kind.TEXT, "exact_text": column.base_type not in TEXT_TYPES, **plain})
+
+
 def numeric_digits(typmod: int) -> tuple[int | None, int | None]:
     """Return precision and scale of a numeric's type modifier; both None when it is unconstrained."""
     if typmod < 0:

@@ -1,0 +1,1 @@
+"""MariaDB 10.5 and later, and MySQL 8."""

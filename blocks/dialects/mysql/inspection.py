@@ -1,0 +1,165 @@
+"""What would make an export or a purge of a MariaDB or MySQL table fail later, found before anything is touched."""
+
+import re
+from collections.abc import Iterator
+
+import pymysql
+
+from blocks.dialects.mysql.catalog import said
+from blocks.dialects.mysql.operators_sql import check_expression
+from blocks.dialects.mysql.session import Connection, literal, quoted_table
+from blocks.dialects.mysql.statements import export_rows, operators_predicate
+from blocks.throttle.pressure import unsupported
+from schemas.errors import ConfigError
+from schemas.job import Job
+from schemas.table import Table
+
+_WORKS_ON = re.compile(r"\b(DELETE|UPDATE|REPLACE|CALL)\b", re.IGNORECASE)
+_NO_PURGE = "or run with --no-purge."
+
+
+def check_export(connection: Connection, job: Job) -> None:
+    """Find what would make reading fail.
+
+    Raises:
+        ConfigError: The user may not read all columns, or the predicate is wrong.
+    """
+    table = quoted_table(job.table)
+    if job.archive.children:
+        raise families_refused(job)
+    if not job.table.may_select:
+        raise ConfigError(
+            f"The source's user may not read {table}.",
+            next_step=f"GRANT SELECT ON {table} TO the user that the source connects as.",
+        )
+    _check_digests(connection)
+    where = job.archive.where
+    if where is not None:
+        try:
+            check_expression(connection, table, where)
+        except pymysql.Error as error:
+            raise ConfigError(
+                f"archives[{job.archive.name}].where: {said(error)}",
+                next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+            ) from None
+    connection.rows(f"EXPLAIN {export_rows(table, job.columns, f'1 = 1{operators_predicate(where)}', digest=True)}")
+
+
+def _check_digests(connection: Connection) -> None:
+    """Find that the server cannot attest its rows: MySQL 9.6 and later have MD5 in a component of its own."""
+    try:
+        connection.rows("SELECT MD5('')")
+    except pymysql.Error as error:
+        raise ConfigError(
+            f"The server has no MD5(), by which it attests what its rows hold: {said(error)}",
+            next_step="INSTALL COMPONENT 'file://component_classic_hashing'; as a user who may (it stays installed).",
+        ) from None
+
+
+def families_refused(job: Job) -> ConfigError:
+    """Return the error that says that children do not leave together with their parents here."""
+    return ConfigError(
+        f"archives[{job.archive.name}].children: families of tables are for PostgreSQL.",
+        next_step="Archive each of the tables by an entry of its own, those that refer to others first.",
+    )
+
+
+def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what keeps rows of the table from being deleted safely, and what to do about it."""
+    table = quoted_table(job.table)
+    engine, kind = connection.one(
+        "SELECT ENGINE, TABLE_TYPE FROM information_schema.TABLES WHERE "
+        f"TABLE_SCHEMA = {literal(job.table.schema_name)} AND TABLE_NAME = {literal(job.table.name)}"
+    )
+    if str(engine).lower() != "innodb":
+        yield (
+            f"{table} is a table of the engine {engine}, which has neither snapshots nor transactions: what is "
+            "archived of it is of no single moment, and a batch that fails half-way cannot be taken back.",
+            f"ALTER TABLE {table} ENGINE = InnoDB, {_NO_PURGE}",
+        )
+    if kind == "SYSTEM VERSIONED":
+        yield (
+            f"{table} is system-versioned: its rows would not go, but become history, which is not archived.",
+            f"ALTER TABLE {table} DROP SYSTEM VERSIONING, {_NO_PURGE}",
+        )
+    yield from unsupported(job.archive.purge, "MySQL", f"archives[{job.archive.name}].purge")
+    yield from _server_obstacles(connection, job)
+    if not job.table.may_delete:
+        yield (
+            f"The source's user may not delete from {table}.",
+            f"GRANT DELETE ON {table} TO the user that the source connects as; {_NO_PURGE}",
+        )
+    if not _sees_all_tables(connection, job.table):
+        yield (
+            f"The source's user sees only some tables of {job.table.schema_name}: a foreign key of another one, that "
+            f"deletes or changes rows when rows of {table} go, would be hidden from it.",
+            f"GRANT REFERENCES ON `{job.table.schema_name}`.* TO the user that the source connects as (it may neither "
+            f"read nor write by that), {_NO_PURGE}",
+        )
+    triggers = [name for name, body in delete_triggers(connection, job.table) if _WORKS_ON.search(body)]
+    if triggers:
+        yield (
+            f"Triggers of {table} change or delete other rows when its rows are deleted: {', '.join(triggers)}.",
+            f"Have the triggers do nothing but INSERT, or drop them, {_NO_PURGE}",
+        )
+
+
+def _server_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    (read_only, log_bin) = connection.one("SELECT @@global.read_only, @@global.log_bin")
+    replica = _replicates(connection)
+    if read_only or replica:
+        yield (
+            f"The source is {'a replica' if replica else 'read-only (read_only = 1), as a replica is'}; rows deleted "
+            "there would come apart from those of its primary.",
+            "Name the primary in sources.yaml.",
+        )
+    if not log_bin and not job.archive.purge.without_binary_log:
+        yield (
+            "The server writes no binary log (log_bin = 0): what a purge deletes could neither be seen afterwards nor "
+            "be taken back to a point in time, and no replica would follow.",
+            "Turn the binary log on, or say in archives.yaml that the lake is backup enough "
+            "(purge.without_binary_log: true).",
+        )
+
+
+def _replicates(connection: Connection) -> bool:
+    """Return whether the server follows another one, as far as the user may know."""
+    for text in ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"):
+        try:
+            return bool(connection.rows(text))
+        except pymysql.Error:  # not allowed, or not known by that name
+            continue
+    return False
+
+
+def _sees_all_tables(connection: Connection, table: Table) -> bool:
+    """Return whether the user has some right on all tables of the database: only then it sees their foreign keys."""
+    granted = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
+    for (text,) in connection.rows("SHOW GRANTS"):
+        found = granted.match(text)
+        if not found or found.group(1) == "USAGE":
+            continue
+        place = found.group(2)
+        pattern = place.strip("`").replace("``", "`")
+        if place == "*" or _like(table.schema_name, pattern):
+            return True
+    return False
+
+
+def _like(name: str, pattern: str) -> bool:
+    """Return whether a database is one of those that a grant names: % and _ stand for others unless escaped."""
+    tokens = re.findall(r"\\.|.", pattern, re.DOTALL)
+    wild = {"%": ".*", "_": "."}
+    return bool(re.fullmatch("".join(wild.get(t) or re.escape(t[-1]) for t in tokens), name, re.DOTALL))
+
+
+def delete_triggers(connection: Connection, table: Table) -> list[tuple[str, str]]:
+    """Return (name, body) of the table's triggers for DELETE, as far as the user may see them."""
+    return [
+        (str(name), str(body))
+        for name, body in connection.rows(
+            "SELECT TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS "
+            f"WHERE EVENT_MANIPULATION = 'DELETE' AND EVENT_OBJECT_SCHEMA = {literal(table.schema_name)} "
+            f"AND EVENT_OBJECT_TABLE = {literal(table.name)} ORDER BY 1"
+        )
+    ]

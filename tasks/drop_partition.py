@@ -1,0 +1,171 @@
+"""Drops a partition of which every row was just found in the lake, and no other one.
+
+The partition is taken out of its table, locked against everybody, and its rows are counted and digested again; only
+if each of them has the digest of a proven row is it dropped, in the same transaction. Otherwise it goes back.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from blocks.duck import duck, text_literal
+from blocks.ledger import Ledger
+from blocks.open_lake import open_lake
+from blocks.open_source import source_of
+from blocks.run_log import log_event
+from blocks.source import Partition, Partitions, Session
+from schemas.column_plan import same_plan
+from schemas.errors import ProofFailed, TidegateError
+from schemas.job import Job
+from schemas.manifest import Attempt, Receipt
+from schemas.window import WindowUnit
+from tasks.approval import Approval, refuse_unapproved
+from tasks.files_still_there import refuse_if_files_are_gone
+from tasks.other_columns import refuse_other_columns
+from tasks.still_stands import refuse_unless_it_stands
+from tasks.verify import VerifiedGeneration
+
+_NOTHING = "Nothing of this partition was deleted; it is in its table."
+
+
+def drop_partition(
+    verified: Sequence[VerifiedGeneration], job: Job, run_id: str, approval: Approval | None = None
+) -> list[Receipt]:
+    """Drop the partition that the generations are of, and write their receipts.
+
+    Args:
+        verified: The evidence for all generations of one window that no purge has finished.
+        job: The job.
+        run_id: Names the receipts.
+        approval: Needed if the archive says `approve: true`.
+
+    Raises:
+        NotApproved: The archive demands an approval, and this one does not cover all generations.
+        Busy: Another archiver holds the table.
+        ProofFailed: Rows of the partition are not in the lake as they are now; it stays.
+        SourceUnavailable: The connection was lost, or the partition could not be locked in time.
+    """
+    window, columns = verified[0].manifest.window, verified[0].manifest.columns
+    if any(v.manifest.window != window or not same_plan(v.manifest.columns, columns) for v in verified):
+        raise ProofFailed(
+            f"Window {window}: its generations are not of one partition with the same columns.",
+            state=_NOTHING,
+            next_step="Set purge.mode to delete, which proves row by row, for this window.",
+        )
+    lake = open_lake(job.settings.lake, job.settings.temp_dir)
+    ledger = Ledger(lake, job.dataset)
+    attempts = [_attempt(v, run_id) for v in verified]
+    with source_of(job).locked(job.table) as session:
+        for v in verified:
+            refuse_unapproved(job, v.manifest, approval)
+            refuse_unless_it_stands(ledger, v.manifest.path)
+            refuse_if_files_are_gone(lake, v.manifest)
+        refuse_other_columns(session, job, verified[0].manifest)
+        partitions = session.partitions(job)
+        partitions.take_back()
+        partition = partitions.holding(window)
+        for attempt in attempts:
+            ledger.record_attempt(attempt)
+        found = {v.manifest.path: 0 for v in verified}
+        # A partition goes as a whole, and so it stays as a whole for a row under legal hold.
+        held = partition is not None and any(v.held for v in verified)
+        if partition is not None and not held:
+            try:
+                found = _drop(partitions, partition, verified, job)
+            except TidegateError as error:
+                for attempt in attempts:
+                    ledger.record_attempt(attempt.model_copy(update={"at": datetime.now(UTC), "deleted": 0}))
+                error.state = error.state or _NOTHING
+                raise
+    receipts = [_receipt(v, a, found[v.manifest.path], held=held) for v, a in zip(verified, attempts, strict=True)]
+    for receipt in receipts:
+        ledger.record_receipt(receipt)
+    return receipts
+
+
+def take_back_partitions(session: Session, job: Job) -> None:
+    """Attach again what a run that died had taken out of the table; only for the holder of the archiver lock."""
+    if job.archive.window is WindowUnit.PARTITION:
+        session.partitions(job).take_back()
+
+
+def _drop(
+    partitions: Partitions, partition: Partition, verified: Sequence[VerifiedGeneration], job: Job
+) -> dict[str, int]:
+    """Return how many rows of each generation were in the partition when it was dropped."""
+    _compare(partitions, partition, verified, job)  # before anything is taken out, and while others go on writing
+    with partitions.taken_out(partition) as taken, taken.locked():
+        found = _compare(partitions, partition, verified, job)
+        taken.drop()
+    log_event("partition_dropped", partition=partition.name, rows=sum(found.values()))
+    return found
+
+
+def _compare(
+    partitions: Partitions, partition: Partition, verified: Sequence[VerifiedGeneration], job: Job
+) -> dict[str, int]:
+    """Return how many rows of the partition each generation holds.
+
+    Raises:
+        ProofFailed: It has a row that none of them holds.
+    """
+    folder = verified[0].keys.parent
+    target = folder / f"digests-{uuid4().hex}.csv"
+    try:
+        rows = partitions.write_digests(partition, verified[0].manifest.columns, target)
+        proven = _proven_rows(target, verified, job)
+    finally:
+        target.unlink(missing_ok=True)
+    unproven = rows - sum(proven.values())
+    if unproven:
+        raise ProofFailed(
+            f"{unproven} of {rows} rows of {partition.name} are not in the lake as they are now: they came or changed "
+            "after they were archived.",
+            state=_NOTHING,
+            next_step=f"tidegate archive {job.archive.name} archives them, and drops the partition then.",
+        )
+    return proven
+
+
+def _proven_rows(digests: Path, verified: Sequence[VerifiedGeneration], job: Job) -> dict[str, int]:
+    """Return how many of the partition's digests each generation holds; a row counts for the newest that has it."""
+    held = " UNION ALL ".join(
+        f"SELECT digest, {n} AS generation FROM read_parquet({text_literal(str(v.keys))})"
+        for n, v in enumerate(verified)
+    )
+    # MD5's first 8 bytes: hex digits from the source, a little-endian number in the evidence.
+    number = " | ".join(f"(('0x' || substr(hex, {2 * i + 1}, 2))::UBIGINT << {8 * i})" for i in range(8))
+    lines = (
+        f"read_csv({text_literal(str(digests))}, header = false, columns = {{'hex': 'VARCHAR'}}, auto_detect = false)"
+    )
+    with duck(job.settings) as connection:
+        found = connection.execute(
+            f"SELECT held.generation, count(*) FROM (SELECT {number} AS digest FROM {lines}) AS there JOIN "
+            f"(SELECT digest, max(generation) AS generation FROM ({held}) GROUP BY 1) AS held USING (digest) GROUP BY 1"
+        ).fetchall()
+    counts = dict(found)
+    return {v.manifest.path: counts.get(n, 0) for n, v in enumerate(verified)}
+
+
+def _attempt(verified: VerifiedGeneration, run_id: str) -> Attempt:
+    return Attempt(manifest=verified.manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
+
+
+def _receipt(verified: VerifiedGeneration, attempt: Attempt, deleted: int, *, held: bool) -> Receipt:
+    archived = verified.manifest.attestation.rows
+    stays = archived if held else 0
+    return Receipt(
+        manifest=verified.manifest.path,
+        dataset=verified.manifest.dataset,
+        run_id=attempt.run_id,
+        archived=archived,
+        deleted=deleted,
+        changed_since=0,
+        already_gone=archived - deleted - stays,
+        held=stays,
+        holds=verified.holds,
+        by_fence=0,
+        started_at=attempt.at,
+        finished_at=datetime.now(UTC),
+    )

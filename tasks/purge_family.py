@@ -1,0 +1,212 @@
+"""Purges a table and its children together: a family of rows that is proven to the last one leaves, others stay.
+
+The evidence of all generations of a window, of all tables, is put together; batches are of parents, and take their
+children along (`blocks.source.Family`). Each generation gets its receipt.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from blocks.duck import duck, text_literal
+from blocks.ledger import Ledger
+from blocks.open_lake import open_lake
+from blocks.open_source import source_of
+from blocks.run_log import log_event
+from blocks.source import KeyBatch, Session
+from blocks.stop import StopRequest, stop_request
+from blocks.throttle.open_throttle import open_throttle
+from schemas.errors import TidegateError
+from schemas.job import Job
+from schemas.manifest import Attempt, Receipt
+from tasks.approval import Approval, refuse_unapproved
+from tasks.delete_batches import Tally, delete_batches
+from tasks.files_still_there import refuse_if_files_are_gone
+from tasks.other_columns import refuse_other_columns
+from tasks.purge_progress import PurgeProgress
+from tasks.still_stands import refuse_unless_it_stands
+from tasks.verify import VerifiedGeneration
+
+Digests = NDArray[np.uint64]
+_READ_ROWS = 65_536
+
+
+def purge_family(
+    verified: Sequence[VerifiedGeneration], job: Job, run_id: str, approval: Approval | None = None
+) -> list[Receipt]:
+    """Delete the families of one window that are still what was archived, and write a receipt for each generation.
+
+    Args:
+        verified: The evidence for the window's generations that no purge has finished, of the table and its children.
+        job: The job, with its children.
+        run_id: Names the receipts.
+        approval: Needed if the archive says `approve: true`.
+
+    Raises:
+        NotApproved, Busy, ProofFailed, Interrupted, SourceError, SourceUnavailable: As `tasks.purge.purge`.
+    """
+    for v in verified:
+        refuse_unapproved(job, v.manifest, approval)
+    lake = open_lake(job.settings.lake, job.settings.temp_dir)
+    ledgers = {member.dataset: Ledger(lake, member.dataset) for member in job.family}
+    with source_of(job).locked(job.table) as session, stop_request(job.archive.purge.stop_file) as stop:
+
+        def refuse_if_stale() -> None:
+            for v in verified:
+                refuse_unless_it_stands(ledgers[v.manifest.dataset], v.manifest.path)
+                refuse_if_files_are_gone(lake, v.manifest)
+                refuse_other_columns(session, job.of_dataset(v.manifest.dataset), v.manifest)
+
+        refuse_if_stale()
+        begun = {v.manifest.path: ledgers[v.manifest.dataset].open_attempts(v.manifest) for v in verified}
+        attempts = {v.manifest.path: _attempt(v, run_id) for v in verified}
+        for v in verified:
+            ledgers[v.manifest.dataset].record_attempt(attempts[v.manifest.path])
+        tally = Tally()
+        deleted: dict[str, Digests] = {}
+        try:
+            _delete(session, verified, job, tally, stop, refuse_if_stale, deleted)
+        except TidegateError as error:
+            for v in verified:
+                rows = _deleted_of(v, deleted)
+                stopped = attempts[v.manifest.path].model_copy(update={"at": datetime.now(UTC), "deleted": rows})
+                ledgers[v.manifest.dataset].record_attempt(stopped)
+            error.state = (
+                f"{tally.deleted} rows of {job.table.quoted} were deleted together with their children; the others of "
+                f"{verified[0].manifest.window} are all where they were."
+            )
+            error.next_step = error.next_step or f"tidegate archive {job.archive.name} goes on from there."
+            raise
+        receipts = []
+        held = any(v.held for v in verified)
+        for v in verified:
+            path, member = v.manifest.path, job.of_dataset(v.manifest.dataset)
+            receipts.append(_receipt(session, member, v, attempts[path], deleted, begun[path], families_held=held))
+            ledgers[member.dataset].record_receipt(receipts[-1])
+    return receipts
+
+
+def _delete(
+    session: Session,
+    verified: Sequence[VerifiedGeneration],
+    job: Job,
+    tally: Tally,
+    stop: StopRequest,
+    refuse_if_stale: Callable[[], None],
+    deleted: dict[str, Digests],
+) -> None:
+    """Delete families; `deleted` gets the digests of the rows that went, for each dataset, whatever happens."""
+    own = [v for v in verified if v.manifest.dataset == job.dataset]
+    if not own:
+        return
+    family = session.family(job, own[-1].manifest, _proven(verified, job))
+    keys = _parents(own, job)
+    window, rows = own[-1].manifest.window, pq.read_metadata(keys).num_rows
+    pressure = session.pressure(job.table, job.archive.purge)
+
+    progress = PurgeProgress(window, rows, tally, refuse_if_stale)
+    options = job.archive.purge
+    try:
+        with open_throttle(
+            "purge", options, zone=job.zone, pressure=pressure, stop=stop, tell=progress.waits
+        ) as throttle:
+            delete_batches(keys, family, throttle, tally, progress.batch_done)
+    finally:
+        keys.unlink()
+        deleted.update({name: np.sort(np.concatenate([*parts, _NONE])) for name, parts in family.deleted.items()})
+        log_event("family_purged", window=window.id, **{name: len(rows) for name, rows in deleted.items()})
+
+
+_NONE = np.empty(0, np.uint64)
+
+
+def _proven(verified: Sequence[VerifiedGeneration], job: Job) -> Mapping[str, Digests]:
+    """Return the digests of all proven rows, by dataset. Memory: 8 bytes a row of the window."""
+    return {
+        member.dataset: np.sort(
+            np.concatenate([_NONE, *(_digests(v) for v in verified if v.manifest.dataset == member.dataset)])
+        )
+        for member in job.family
+    }
+
+
+def _digests(verified: VerifiedGeneration) -> Digests:
+    digests: Digests = pq.read_table(verified.keys, columns=["digest"]).column(0).to_numpy()
+    return digests
+
+
+def _parents(own: Sequence[VerifiedGeneration], job: Job) -> Path:
+    """Write the keys of the parents, each once, in the order of the first generation that has them."""
+    target = own[0].keys.parent / f"parents-{uuid4().hex}.parquet"
+    names = ", ".join(f"k{i}" for i in range(len(job.key)))
+    files = ", ".join(text_literal(str(v.keys)) for v in own)
+    with duck(job.settings) as connection:
+        connection.execute(
+            f"COPY (SELECT {names}, digest FROM (SELECT *, row_number() OVER () AS place FROM read_parquet([{files}])) "
+            f"QUALIFY row_number() OVER (PARTITION BY {names} ORDER BY place) = 1 ORDER BY place) "
+            f"TO {text_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+    return target
+
+
+def _deleted_of(verified: VerifiedGeneration, deleted: Mapping[str, Digests]) -> int:
+    """Return how many rows of a generation were deleted."""
+    return int(np.isin(_digests(verified), deleted.get(verified.manifest.dataset, _NONE)).sum())
+
+
+def _present(session: Session, member: Job, verified: VerifiedGeneration, deleted: Mapping[str, Digests]) -> int:
+    """Return how many of a generation's rows that were not deleted the table still holds, by their keys."""
+    present = 0
+    gone = deleted.get(member.dataset, _NONE)
+    with pq.ParquetFile(verified.keys) as file:
+        for rows in file.iter_batches(_READ_ROWS):
+            batch = KeyBatch.of(rows.filter(np.isin(rows.column("digest").to_numpy(), gone, invert=True)))
+            if len(batch):
+                present += session.count_keys(member.table, member.key_columns, batch.keys)
+    return present
+
+
+def _attempt(verified: VerifiedGeneration, run_id: str) -> Attempt:
+    return Attempt(manifest=verified.manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
+
+
+def _receipt(
+    session: Session,
+    member: Job,
+    verified: VerifiedGeneration,
+    attempt: Attempt,
+    deleted: Mapping[str, Digests],
+    stops: list[Attempt],
+    *,
+    families_held: bool,
+) -> Receipt:
+    manifest = verified.manifest
+    gone = _deleted_of(verified, deleted)
+    present = _present(session, member, verified, deleted)
+    stopped = {a.attempt_id: a.deleted for a in stops if a.deleted is not None}
+    already = manifest.attestation.rows - verified.held - gone - present
+    held = verified.held
+    if families_held and member.parent is not None:
+        # Children stay with a row that is held, and are to be looked at again when the hold is lifted.
+        held, present = present, 0
+    before = min(sum(stopped.values()), already)
+    return Receipt(
+        manifest=manifest.path,
+        dataset=manifest.dataset,
+        run_id=attempt.run_id,
+        archived=manifest.attestation.rows,
+        deleted=gone + before,
+        changed_since=present,
+        already_gone=already - before,
+        held=held,
+        holds=verified.holds,
+        by_fence=0,
+        interrupted_before=len({a.attempt_id for a in stops} - set(stopped)),
+        started_at=attempt.at,
+        finished_at=datetime.now(UTC),
+    )

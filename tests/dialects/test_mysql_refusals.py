@@ -1,0 +1,193 @@
+"""What is wrong with a MariaDB source is told before anything is touched, with what to do about it, and no secret."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mysql_bench import MySQLBench
+from service_mariadb import MariaDB, new_database
+
+from schemas.errors import ConfigError, SourceUnavailable, TidegateError
+
+CHILD = "CREATE TABLE items (id int PRIMARY KEY, o bigint, FOREIGN KEY (o) REFERENCES orders (id)"
+
+
+@pytest.mark.parametrize(
+    ("setup", "told"),
+    [
+        ("ALTER TABLE orders ENGINE = MyISAM", "of the engine MyISAM, which has neither snapshots nor transactions"),
+        ("ALTER TABLE orders ADD SYSTEM VERSIONING", "is system-versioned"),
+        ("ALTER TABLE orders DROP PRIMARY KEY", "has no primary key"),
+        (f"{CHILD} ON DELETE CASCADE)", "Deleting from .* would change rows of another table: .*ON DELETE CASCADE"),
+        (f"{CHILD} ON DELETE SET NULL)", "Deleting from .* would change rows of another table: .*ON DELETE SET NULL"),
+        (f"{CHILD})", "Rows of another table refer to those of .* on .*items"),
+        ("CREATE TRIGGER sweep AFTER DELETE ON orders FOR EACH ROW DELETE FROM other WHERE id = OLD.id",
+         "Triggers of .* change or delete other rows when its rows are deleted: sweep"),
+    ],
+)  # fmt: skip
+def test_a_table_whose_rows_cannot_leave_safely_is_refused(setup: str, told: str, mysql_bench: MySQLBench) -> None:
+    mysql_bench.fill_orders(5)
+    mysql_bench.sql("CREATE TABLE other (id bigint)")
+    mysql_bench.sql(setup)
+    refusal = mysql_bench.refusal()
+    assert re.search(told, refusal.what), refusal.what
+    assert mysql_bench.job(purge=False).table.name == "orders"  # without a purge, nothing is wrong with it
+
+
+def test_a_trigger_that_only_keeps_a_diary_is_no_obstacle(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.fill_orders(5)
+    bench.sql("CREATE TABLE diary (id bigint)")
+    bench.sql("CREATE TRIGGER diary AFTER DELETE ON orders FOR EACH ROW INSERT INTO diary VALUES (OLD.id)")
+    assert bench.run().state == "done"
+    assert (bench.count(), bench.count("diary")) == (0, 5)
+
+
+def test_rows_that_others_refer_to_may_be_checked_by_the_database(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.fill_orders(5)
+    bench.sql(f"{CHILD})")
+    bench.configure(purge={"mode": "delete", "references": "check"})
+    assert bench.run().state == "done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"table": "ordres"}, "There is no table .*ordres on this server.*orders"),
+        ({"table": "Orders"}, "There is no table"),
+        ({"table": "shown"}, "is not a table \\(VIEW\\)"),
+        ({"purge": {"mode": "delete", "max_replica_lag_s": 1}}, "max_replica_lag_s: MySQL cannot say that"),
+        ({"purge": {"mode": "drop_partition"}}, "windows by partition are for PostgreSQL"),
+        ({"children": [{"table": "items"}]}, "families of tables are for PostgreSQL"),
+        ({"columns": {"as_text": ["nothing"]}}, "columns.as_text: .* has no column 'nothing'"),
+        ({"columns": {"as_text": ["picture"]}}, "picture is of type blob, which has no text"),
+        ({"columns": {"as_text": ["placed_at"]}}, "must not name under as_text what is the time_column"),
+        ({"columns": {"derive": {"x": "id) OR (1"}}}, "columns.derive.x: it closes a bracket"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_does_not_fit_is_refused(
+    changes: dict[str, Any], told: str, mysql_bench: MySQLBench
+) -> None:
+    bench = mysql_bench
+    bench.fill_orders(2)
+    bench.sql("ALTER TABLE orders ADD COLUMN picture blob")
+    bench.sql(f"{CHILD})") if "children" in changes else None
+    bench.sql("CREATE VIEW shown AS SELECT * FROM orders")
+    if "drop_partition" in str(changes):
+        bench.archive = {"window": "partition"}
+    bench.configure(**changes)
+    with pytest.raises(ConfigError, match=f"(?s){told}"):
+        bench.run()
+    assert bench.count() == 2
+
+
+def user(mariadb: MariaDB, bench: MySQLBench, *grants: str) -> MySQLBench:
+    """Return the bench as a user with these rights has it."""
+    database = bench.url.rsplit("/", 1)[1]
+    name = f"u{database[-8:]}"
+    mariadb.sql(f"CREATE USER {name}@'%' IDENTIFIED BY 'only this'")
+    for grant in grants:
+        mariadb.sql(f"GRANT {grant.replace('DB', database)} TO {name}@'%'")
+    bench.url = mariadb.url(database, name, "only this")
+    bench.configure()
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        (("INSERT ON DB.orders",), "The source's user may not read"),
+        (("SELECT (id) ON DB.orders",), "has no column 'placed_at'"),
+        (("SELECT ON DB.*",), "The source's user may not delete from"),
+        (("SELECT ON DB.orders", "DELETE ON DB.orders"), "The source's user sees only some tables"),
+    ],
+)
+def test_a_user_without_the_rights_is_told_what_to_grant(
+    grants: tuple[str, ...], told: str, mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    mysql_bench.fill_orders(5)
+    bench = user(mariadb, mysql_bench, *grants)
+    with pytest.raises(ConfigError, match=told) as refusal:
+        bench.run()
+    assert "GRANT" in refusal.value.next_step or "columns" in refusal.value.next_step
+
+
+def test_the_least_rights_are_enough_and_show_the_foreign_keys_of_all_tables(
+    mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    mysql_bench.fill_orders(5)
+    rights = ("SELECT ON DB.orders", "DELETE ON DB.orders", "REFERENCES ON DB.*")
+    bench = user(mariadb, mysql_bench, *rights)
+    database = bench.url.rsplit("/", 1)[1]
+    mariadb.sql(f"{CHILD} ON DELETE CASCADE)", database=database)
+    with pytest.raises(ConfigError, match="ON DELETE CASCADE"):
+        bench.run()
+    mariadb.sql("DROP TABLE items", database=database)
+    assert bench.run().state == "done"
+    assert bench.count() == 0
+
+
+def test_a_replica_given_as_primary_is_refused(mariadb: MariaDB, mysql_bench: MySQLBench) -> None:
+    mysql_bench.fill_orders(5)
+    mariadb.sql("SET GLOBAL read_only = 1")
+    try:
+        assert "The source is read-only (read_only = 1)" in mysql_bench.refusal().what
+    finally:
+        mariadb.sql("SET GLOBAL read_only = 0")
+
+
+def test_a_server_without_a_binary_log_is_purged_only_if_told_so(tmp_path: Path) -> None:
+    with MariaDB(settings={}) as server, new_database(server) as database:
+        bench = MySQLBench(server.url(database), tmp_path / "project")
+        bench.fill_orders(5)
+        refusal = bench.refusal()
+        assert "The server writes no binary log (log_bin = 0)" in refusal.what
+        assert "purge.without_binary_log: true" in refusal.next_step
+        bench.configure(purge={"mode": "delete", "without_binary_log": True})
+        assert bench.run().state == "done"
+        assert bench.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "told"),
+    [
+        ("mysql://tidegate:geheim-4711@127.0.0.1:PORT/DB", ConfigError, "Access denied for user"),
+        ("mysql://nobody:geheim-4711@127.0.0.1:PORT/DB", ConfigError, "Access denied for user"),
+        ("mysql://tidegate:PASSWORD@127.0.0.1:PORT/nowhere", ConfigError, "Unknown database 'nowhere'"),
+        ("mysql://tidegate:geheim-4711@127.0.0.1:1/DB", SourceUnavailable, "Connection refused"),
+        ("mysql://tidegate:PASSWORD@127.0.0.1:PORT/DB?sslmode=require", ConfigError, "SSL"),
+        ("mysql://tidegate:geheim-4711@127.0.0.1:PORT/", ConfigError, "it names no database"),
+        ("mysql://tidegate:geheim-4711@127.0.0.1:PORT/DB?sslmode=perhaps", ConfigError, "sslmode must be one of"),
+        ("mysql://tidegate:geheim-4711@127.0.0.1:PORT/DB?charset=x", ConfigError, "unknown parameter 'charset'"),
+        ("mysql://tidegate:geheim@4711@127.0.0.1:PORT/DB", ConfigError, "an @ stands where none is allowed"),
+        ("mysql://tidegate:geheim-4711@127.0.0.1:port/DB", ConfigError, "its port cannot be read"),
+    ],
+)
+def test_a_source_that_cannot_be_opened_is_told_without_the_password(
+    url: str, kind: type[TidegateError], told: str, mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    password = mysql_bench.url.split("@")[0].split(":")[-1]
+    mysql_bench.fill_orders(1)
+    database = mysql_bench.url.rsplit("/", 1)[1]
+    mysql_bench.url = url.replace("PORT", str(mariadb.port)).replace("DB", database).replace("PASSWORD", password)
+    mysql_bench.configure()
+    with pytest.raises(kind, match=told) as failure:
+        mysql_bench.run()
+    for secret in ("geheim", "4711", password, mariadb.password):
+        assert secret not in str(failure.value).replace("127.0.0.1", "")
+    assert failure.value.next_step
+
+
+def test_a_connection_by_its_parts(mariadb: MariaDB, mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.fill_orders(3)
+    parts = {"host": "127.0.0.1", "port": mariadb.port, "database": bench.url.rsplit("/", 1)[1], "user": mariadb.user}
+    source = {
+        "name": "shop",
+        "type": "mysql",
+        "connection": {**parts, "password": mariadb.password, "sslmode": "prefer"},
+    }
+    bench._write("sources", {"sources": [source]})
+    assert [one.rows for one in bench.export()] == [3]
