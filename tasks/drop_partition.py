@@ -5,7 +5,6 @@ if each of them has the digest of a proven row is it dropped, in the same transa
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,11 +17,12 @@ from blocks.source import Partition, Partitions, Session
 from schemas.column_plan import same_plan
 from schemas.errors import ProofFailed, TidegateError
 from schemas.job import Job
-from schemas.manifest import Attempt, Receipt
+from schemas.manifest import Receipt
 from schemas.window import WindowUnit
 from tasks.approval import Approval, refuse_unapproved
 from tasks.files_still_there import refuse_if_files_are_gone
 from tasks.other_columns import refuse_other_columns
+from tasks.receipts import begin_purge
 from tasks.still_stands import refuse_unless_it_stands
 from tasks.verify import VerifiedGeneration
 
@@ -55,7 +55,6 @@ def drop_partition(
         )
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
     ledger = Ledger(lake, job.dataset)
-    attempts = [_attempt(v, run_id) for v in verified]
     with source_of(job).locked(job.table) as session:
         for v in verified:
             refuse_unapproved(job, v.manifest, approval)
@@ -65,8 +64,7 @@ def drop_partition(
         partitions = session.partitions(job)
         partitions.take_back()
         partition = partitions.holding(window)
-        for attempt in attempts:
-            ledger.record_attempt(attempt)
+        begun = [begin_purge(ledger, v, run_id) for v in verified]
         found = {v.manifest.path: 0 for v in verified}
         # A partition goes as a whole, and so it stays as a whole for a row under legal hold.
         held = partition is not None and any(v.held for v in verified)
@@ -74,14 +72,14 @@ def drop_partition(
             try:
                 found = _drop(partitions, partition, verified, job)
             except TidegateError as error:
-                for attempt in attempts:
-                    ledger.record_attempt(attempt.model_copy(update={"at": datetime.now(UTC), "deleted": 0}))
+                for one in begun:
+                    one.stopped(0)
                 error.state = error.state or _NOTHING
                 raise
-    receipts = [_receipt(v, a, found[v.manifest.path], held=held) for v, a in zip(verified, attempts, strict=True)]
-    for receipt in receipts:
-        ledger.record_receipt(receipt)
-    return receipts
+        return [
+            one.done(deleted=found[v.manifest.path], held=v.manifest.attestation.rows if held else 0)
+            for one, v in zip(begun, verified, strict=True)
+        ]
 
 
 def take_back_partitions(session: Session, job: Job) -> None:
@@ -146,26 +144,3 @@ def _proven_rows(digests: Path, verified: Sequence[VerifiedGeneration], job: Job
         ).fetchall()
     counts = dict(found)
     return {v.manifest.path: counts.get(n, 0) for n, v in enumerate(verified)}
-
-
-def _attempt(verified: VerifiedGeneration, run_id: str) -> Attempt:
-    return Attempt(manifest=verified.manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
-
-
-def _receipt(verified: VerifiedGeneration, attempt: Attempt, deleted: int, *, held: bool) -> Receipt:
-    archived = verified.manifest.attestation.rows
-    stays = archived if held else 0
-    return Receipt(
-        manifest=verified.manifest.path,
-        dataset=verified.manifest.dataset,
-        run_id=attempt.run_id,
-        archived=archived,
-        deleted=deleted,
-        changed_since=0,
-        already_gone=archived - deleted - stays,
-        held=stays,
-        holds=verified.holds,
-        by_fence=0,
-        started_at=attempt.at,
-        finished_at=datetime.now(UTC),
-    )

@@ -5,8 +5,6 @@ database itself finds that the row is still the version that was archived (`bloc
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from uuid import uuid4
 
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
@@ -16,12 +14,13 @@ from blocks.stop import StopRequest, stop_request
 from blocks.throttle.open_throttle import open_throttle
 from schemas.errors import TidegateError, is_transient
 from schemas.job import Job
-from schemas.manifest import Attempt, Receipt
+from schemas.manifest import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
 from tasks.files_still_there import refuse_if_files_are_gone
 from tasks.other_columns import refuse_other_columns
 from tasks.purge_progress import PurgeProgress
+from tasks.receipts import begin_purge
 from tasks.still_stands import refuse_unless_it_stands
 from tasks.verify import VerifiedGeneration
 
@@ -61,21 +60,19 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str, approval: Approva
             refuse_other_columns(session, job, manifest)
 
         refuse_if_stale()
-        earlier = ledger.open_attempts(manifest)
-        attempt = Attempt(manifest=manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
-        ledger.record_attempt(attempt)
+        begun = begin_purge(ledger, verified, run_id)
         tally = Tally()
         try:
             _purge_all(session, verified, job, tally, stop, refuse_if_stale)
         except TidegateError as failure:
-            _record_stop(ledger, attempt, tally.deleted)
+            begun.stopped(tally.deleted)
             failure.state = _state(verified, tally)
             goes_on = f"tidegate archive {manifest.archive} goes on from there."
             failure.next_step = goes_on if is_transient(failure) else f"{failure.next_step} {goes_on}".strip()
             raise
-        receipt = _receipt(verified, attempt, tally, earlier)
-        ledger.record_receipt(receipt)
-    return receipt
+        return begun.done(
+            deleted=tally.deleted, present=tally.changed_since, held=verified.held, by_fence=tally.by_fence
+        )
 
 
 def _purge_all(
@@ -100,30 +97,4 @@ def _state(verified: VerifiedGeneration, tally: Tally) -> str:
     return (
         f"Of {rows} proven rows of {manifest.window}, {tally.deleted} were deleted; {locked}"
         f"{rows - tally.rows - tally.locked} were not looked at."
-    )
-
-
-def _record_stop(ledger: Ledger, attempt: Attempt, deleted: int) -> None:
-    ledger.record_attempt(attempt.model_copy(update={"at": datetime.now(UTC), "deleted": deleted}))
-
-
-def _receipt(verified: VerifiedGeneration, attempt: Attempt, tally: Tally, earlier: list[Attempt]) -> Receipt:
-    """Return the receipt: what stopped attempts recorded as deleted was deleted, not merely gone."""
-    manifest = verified.manifest
-    stopped = {a.attempt_id: a.deleted for a in earlier if a.deleted is not None}
-    deleted_before = min(sum(stopped.values()), tally.already_gone)
-    return Receipt(
-        manifest=manifest.path,
-        dataset=manifest.dataset,
-        run_id=attempt.run_id,
-        archived=manifest.attestation.rows,
-        deleted=tally.deleted + deleted_before,
-        changed_since=tally.changed_since,
-        already_gone=tally.already_gone - deleted_before,
-        held=verified.held,
-        holds=verified.holds,
-        by_fence=tally.by_fence,
-        interrupted_before=len({a.attempt_id for a in earlier} - set(stopped)),
-        started_at=attempt.at,
-        finished_at=datetime.now(UTC),
     )

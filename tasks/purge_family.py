@@ -5,7 +5,6 @@ children along (`blocks.source.Family`). Each generation gets its receipt.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,12 +22,13 @@ from blocks.stop import StopRequest, stop_request
 from blocks.throttle.open_throttle import open_throttle
 from schemas.errors import TidegateError
 from schemas.job import Job
-from schemas.manifest import Attempt, Receipt
+from schemas.manifest import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
 from tasks.files_still_there import refuse_if_files_are_gone
 from tasks.other_columns import refuse_other_columns
 from tasks.purge_progress import PurgeProgress
+from tasks.receipts import OpenPurge, begin_purge
 from tasks.still_stands import refuse_unless_it_stands
 from tasks.verify import VerifiedGeneration
 
@@ -63,32 +63,22 @@ def purge_family(
                 refuse_other_columns(session, job.of_dataset(v.manifest.dataset), v.manifest)
 
         refuse_if_stale()
-        begun = {v.manifest.path: ledgers[v.manifest.dataset].open_attempts(v.manifest) for v in verified}
-        attempts = {v.manifest.path: _attempt(v, run_id) for v in verified}
-        for v in verified:
-            ledgers[v.manifest.dataset].record_attempt(attempts[v.manifest.path])
+        begun = [begin_purge(ledgers[v.manifest.dataset], v, run_id) for v in verified]
         tally = Tally()
         deleted: dict[str, Digests] = {}
         try:
             _delete(session, verified, job, tally, stop, refuse_if_stale, deleted)
         except TidegateError as error:
-            for v in verified:
-                rows = _deleted_of(v, deleted)
-                stopped = attempts[v.manifest.path].model_copy(update={"at": datetime.now(UTC), "deleted": rows})
-                ledgers[v.manifest.dataset].record_attempt(stopped)
+            for one in begun:
+                one.stopped(_deleted_of(one.verified, deleted))
             error.state = (
                 f"{tally.deleted} rows of {job.table.quoted} were deleted together with their children; the others of "
                 f"{verified[0].manifest.window} are all where they were."
             )
             error.next_step = error.next_step or f"tidegate archive {job.archive.name} goes on from there."
             raise
-        receipts = []
         held = any(v.held for v in verified)
-        for v in verified:
-            path, member = v.manifest.path, job.of_dataset(v.manifest.dataset)
-            receipts.append(_receipt(session, member, v, attempts[path], deleted, begun[path], families_held=held))
-            ledgers[member.dataset].record_receipt(receipts[-1])
-    return receipts
+        return [_done(session, job, one, deleted, families_held=held) for one in begun]
 
 
 def _delete(
@@ -171,42 +161,13 @@ def _present(session: Session, member: Job, verified: VerifiedGeneration, delete
     return present
 
 
-def _attempt(verified: VerifiedGeneration, run_id: str) -> Attempt:
-    return Attempt(manifest=verified.manifest.path, attempt_id=uuid4().hex[:12], run_id=run_id, at=datetime.now(UTC))
-
-
-def _receipt(
-    session: Session,
-    member: Job,
-    verified: VerifiedGeneration,
-    attempt: Attempt,
-    deleted: Mapping[str, Digests],
-    stops: list[Attempt],
-    *,
-    families_held: bool,
+def _done(
+    session: Session, job: Job, begun: OpenPurge, deleted: Mapping[str, Digests], *, families_held: bool
 ) -> Receipt:
-    manifest = verified.manifest
-    gone = _deleted_of(verified, deleted)
-    present = _present(session, member, verified, deleted)
-    stopped = {a.attempt_id: a.deleted for a in stops if a.deleted is not None}
-    already = manifest.attestation.rows - verified.held - gone - present
-    held = verified.held
+    verified = begun.verified
+    member = job.of_dataset(verified.manifest.dataset)
+    present, held = _present(session, member, verified, deleted), verified.held
     if families_held and member.parent is not None:
         # Children stay with a row that is held, and are to be looked at again when the hold is lifted.
-        held, present = present, 0
-    before = min(sum(stopped.values()), already)
-    return Receipt(
-        manifest=manifest.path,
-        dataset=manifest.dataset,
-        run_id=attempt.run_id,
-        archived=manifest.attestation.rows,
-        deleted=gone + before,
-        changed_since=present,
-        already_gone=already - before,
-        held=held,
-        holds=verified.holds,
-        by_fence=0,
-        interrupted_before=len({a.attempt_id for a in stops} - set(stopped)),
-        started_at=attempt.at,
-        finished_at=datetime.now(UTC),
-    )
+        held, present = held + present, 0
+    return begun.done(deleted=_deleted_of(verified, deleted), present=present, held=held)

@@ -83,16 +83,15 @@ def test_a_connection_that_is_lost_while_rows_are_read_is_an_error(mysql_bench: 
 @pytest.mark.parametrize(
     ("kind", "zone", "unit", "windows"),
     [
-        ("timestamp", "Asia/Kolkata", "day", ["2024-01-01T18:30", "2024-01-02T18:30"]),
-        ("timestamp", "Africa/Monrovia", "day", ["2024-01-02T00:00"]),
-        ("datetime", "Asia/Kolkata", "day", ["2024-01-02T00:00"]),
-        ("datetime", "UTC", "hour", ["2024-01-02T18:00"]),
-        ("timestamp", "Asia/Kathmandu", "hour", ["2024-01-02T18:15"]),
-        ("date", "UTC", "month", ["2024-01-01T00:00"]),
+        ("timestamp", "Asia/Kolkata", "day", {"2024-01-01T18:30": 1, "2024-01-02T18:30": 2}),
+        ("datetime", "Asia/Kolkata", "day", {"2024-01-02T00:00": 3}),
+        ("datetime", "UTC", "hour", {"2024-01-02T18:00": 3}),
+        ("timestamp", "Asia/Kathmandu", "hour", {"2024-01-02T18:15": 3}),
+        ("date", "UTC", "month", {"2024-01-01T00:00": 3}),
     ],
 )
 def test_windows_begin_where_the_time_zone_says(
-    kind: str, zone: str, unit: str, windows: list[str], mysql_bench: MySQLBench
+    kind: str, zone: str, unit: str, windows: dict[str, int], mysql_bench: MySQLBench
 ) -> None:
     bench = mysql_bench
     bench.settings = {"timezone": zone}
@@ -100,10 +99,22 @@ def test_windows_begin_where_the_time_zone_says(
     bench.sql(f"CREATE TABLE orders (id int PRIMARY KEY, placed_at {kind})")
     with bench.connected() as connection, connection.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
-        cursor.execute("INSERT INTO orders VALUES (1, '2024-01-02 18:29:59'), (2, '2024-01-02 18:31:00')")
-    assert [f"{w.window.start:%Y-%m-%dT%H:%M}" for w in bench.plan().windows] == windows
+        for number, clock in enumerate(("18:29:59", "18:31:00", "18:32:00")):
+            cursor.execute(f"INSERT INTO orders VALUES ({number}, '2024-01-02 {clock}')")
+    assert {f"{w.window.start:%Y-%m-%dT%H:%M}": w.rows for w in bench.plan().windows} == windows
     assert bench.run().state == "done"
     assert bench.count() == 0
+
+
+def test_a_time_zone_of_long_ago_with_odd_seconds_hides_no_window(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.settings = {"timezone": "Africa/Monrovia"}  # until 1972 it was 44 minutes and 30 seconds behind
+    bench.configure(window="day")
+    bench.sql("CREATE TABLE orders (id int PRIMARY KEY, placed_at timestamp)")
+    with bench.connected() as connection, connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute("INSERT INTO orders VALUES (1, '1971-01-02 00:44:00'), (2, '1971-01-02 00:44:40')")
+    assert [w.rows for w in bench.plan().windows] == [1, 1]
 
 
 def test_rows_with_times_that_no_window_can_hold_are_told(mysql_bench: MySQLBench) -> None:

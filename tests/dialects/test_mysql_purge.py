@@ -245,3 +245,11 @@ def test_a_connection_that_breaks_at_the_commit_loses_no_row(
     assert (receipt.deleted, receipt.already_gone) == ((30, 10) if action == "lose_answer" else (40, 0))
     assert set(bench.lake_rows("id")) == before
     assert bench.count() == 0
+
+
+def test_rows_that_another_scope_leaves_out_by_now_stay(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    manifest = exported(bench)
+    bench.configure(where="id > 30")
+    receipt = bench.purge(manifest)
+    assert (receipt.deleted, receipt.changed_since, bench.count()) == (10, 30, 30)

@@ -50,11 +50,15 @@ def typed(
 @ONCE
 @given(data=st.data())
 def test_values_of_every_type_are_archived_purged_by_digest_and_restored_as_they_were(
-    first: int, data: st.DataObject, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+    first: int,
+    data: st.DataObject,
+    mariadb: MariaDB,
+    mariadb_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     columns = {f"c{number}": known for number, known in enumerate(TYPES[first : first + GROUP])}
     values = {name: [*known.nasty, *data.draw(known.random(12, 20)), "NULL"] for name, known in columns.items()}
-    bench = typed(mariadb, mariadb_database, tmp_path, columns, values)
+    bench = typed(mariadb, mariadb_database, tmp_path_factory.mktemp("values"), columns, values)
     before = bench.content("typed")
     (exported,) = bench.export()
     assert exported.manifest is not None

@@ -17,7 +17,7 @@ from sqlite_bench import SqliteBench
 from blocks.dialects.sqlite.lock import archiver_lock, lock_path
 from blocks.dialects.sqlite.source import SQLite
 from blocks.source import Collision, KeyBatch, RowsKept
-from schemas.errors import Busy, SourceError
+from schemas.errors import Busy, ProofFailed, SourceError
 from tasks.verify import VerifiedGeneration
 
 Rows = set[tuple[Any, ...]]
@@ -313,3 +313,21 @@ def test_keys_are_counted_whatever_their_rows_hold(shop: SqliteBench) -> None:
     job = shop.job()
     with SQLite(shop.url).session() as session:
         assert session.count_keys(job.table, job.key_columns, (pa.array(["3", "7", "99"]),)) == 2
+
+
+def test_a_column_that_comes_between_two_batches_keeps_its_rows(shop: SqliteBench) -> None:
+    manifest = exported(shop)
+    verified, job = shop.prove(manifest), shop.job()
+    with SQLite(shop.url).locked(job.table) as session:
+        deleter = session.deleter(job, verified.manifest)
+        shop.sql("ALTER TABLE orders ADD COLUMN late TEXT DEFAULT 'in no archived row'")
+        with pytest.raises(ProofFailed, match="columns that were not archived: late"):
+            deleter.delete(batch_of(verified))
+    assert shop.count() == 40
+
+
+def test_rows_that_a_new_where_takes_out_of_scope_stay(shop: SqliteBench) -> None:
+    manifest = exported(shop)
+    shop.configure(where="id > 10")
+    shop.purge(manifest)
+    assert shop.sql("SELECT min(id), max(id), count(*) FROM orders") == [(1, 10, 10)]

@@ -117,6 +117,7 @@ def test_manifest_says_how_many_rows_were_erased_when_by_whom_and_why(people: Be
         assert (new.supersedes, new.version) == ((old.path,), 2)
         assert (new.window, new.attestation.snapshot) == (old.window, old.attestation.snapshot)
         assert new.attestation.rows == old.attestation.rows - 1
+    assert all(g.purged for g in people.generations()), "receipts are those of what is left, too"
     untouched = [g.manifest for g in people.generations() if not g.manifest.erasures]
     assert untouched and all(before[manifest.path] == manifest for manifest in untouched)
 

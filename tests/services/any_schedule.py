@@ -257,7 +257,8 @@ class AnySchedule(RuleBasedStateMachine):
         new, gone = before.in_scope - before.archived, before.in_scope if purging else set()
         assert after.archived == before.archived | new
         assert after.source.keys() == before.source.keys() - gone
-        assert not self._model.left_over(), "a run that came to its end leaves nothing over"
+        left_over = self._model.left_over()
+        assert not left_over, f"a run that came to its end leaves something over: {left_over}"
         receipts = self._purged(before, after)
         told = report.totals
         assert (told["archived"], told["deleted"]) == (len(new), len(gone))

@@ -23,10 +23,10 @@ SETTLE_S = 20.0  # for the database to notice that a client died
 HANGS_S = 120.0
 NEW_ID = "(SELECT coalesce(max(id), 0) FROM orders)"
 WRITES = (
-    "INSERT INTO orders SELECT {new} + g, '2023-12-20'::timestamptz + {r} * g * interval '7 hours', 'shop ' || g % 3, "
-    "g, 'new', NULL FROM generate_series(1, 30) g ON CONFLICT DO NOTHING",
+    "INSERT INTO orders SELECT {new} + g, '2023-12-20'::timestamptz + ({r} + g) * interval '17 hours', "
+    "'shop ' || g % 3, g, 'new', NULL FROM generate_series(1, 120) g ON CONFLICT DO NOTHING",
     "INSERT INTO orders SELECT {r} + g * {m}, '2024-02-01'::timestamptz + g * interval '1 day', 'shop 1', {new}, "
-    "'again', NULL FROM generate_series(1, 20) g ON CONFLICT DO NOTHING",
+    "'again', NULL FROM generate_series(1, 60) g ON CONFLICT DO NOTHING",
     "UPDATE orders SET note = note || '{r}', amount = amount + 1 WHERE id % {m} = {r}",
     "UPDATE orders SET placed_at = placed_at + interval '31 days' WHERE id % {m} = {r}",
     "UPDATE orders SET note = note WHERE id % 2 = {r} % 2",  # another version, with the values that are archived
@@ -109,7 +109,7 @@ class KilledRuns:
 
     def __init__(self, bench: Bench, forks: Forks, seed: int) -> None:
         self._bench, self._forks, self._random = bench, forks, random.Random(seed)
-        self._run_s = 1.0  # how long a run takes, about
+        self._run_s = 0.0  # how long a run takes
         self.kills = self.survived = self.rows_written = self.rows_archived = 0
 
     def act(self, kills: int) -> None:
@@ -126,14 +126,15 @@ class KilledRuns:
         oracle = Oracle(self._bench, scope=SCOPE)
         wanted = self.kills + kills
         while self.kills < wanted:
-            self._forks.start(self._random.uniform(0, self._run_s * 1.2))
+            # Now and then to its end: how long that takes changes with the machine's other work.
+            to_its_end = self._run_s == 0 or self._random.random() < 0.1
+            self._forks.start(HANGS_S if to_its_end else self._random.uniform(0, self._run_s))
             for _ in range(self._random.randrange(3)):
                 time.sleep(self._random.uniform(0, self._run_s / 3))
                 self._write(oracle)
             self._ended()
             oracle.check()
-            if self._random.random() < 0.7:
-                self._write(oracle)
+            self._write(oracle)
         self._come_to_an_end(oracle)
 
     def _write(self, oracle: Oracle) -> None:
@@ -150,7 +151,7 @@ class KilledRuns:
         self.kills += code != 0
         self.survived += code == 0
         if code == 0:
-            self._run_s += (seconds - self._run_s) / 4
+            self._run_s = (self._run_s or seconds) * 0.5 + seconds * 0.5
         until = time.monotonic() + SETTLE_S
         while self._bench.sql(
             "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tidegate' AND datname = current_database()"

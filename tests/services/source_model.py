@@ -201,12 +201,13 @@ class SourceModel(Oracle):
         return {path: versions for path, (_, versions) in self._generations.items()}
 
     def left_over(self) -> set[str]:
-        """Return the files that no manifest names and that are neither records nor probes, as of the last look."""
+        """Return the files that no manifest names and that are no records, as of the last look.
+
+        A crash at some effects leaves an empty probe or mark for good, which nobody minds.
+        """
         named = {file.path for manifest, _ in self._generations.values() for file in manifest.files}
-        lasting = ("manifests", "receipts", "attempts", "probe")
-        return {
-            p for p in self._files if p not in named and p.split("/")[:2] not in [["_tidegate", k] for k in lasting]
-        }
+        lasting = tuple(f"_tidegate/{kind}/" for kind in ("manifests", "receipts", "attempts", "probe"))
+        return {p for p in self._files if p not in named and not p.startswith(lasting) and not p.endswith(".void")}
 
     def _note(self, before: dict[Version, bool], after: dict[Version, bool]) -> None:
         self.rows_written += len(after.keys() - before.keys())

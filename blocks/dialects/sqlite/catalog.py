@@ -209,6 +209,11 @@ def average_row_bytes(connection: Connection, table: Table) -> int:
     return int(found.fetchone()[0] or 0)
 
 
+def column_names(connection: Connection, table: Table) -> list[str]:
+    """Return the names of the columns that the table has now, the computed ones too."""
+    return [row[1] for row in connection.execute(f"PRAGMA {SCHEMA}.table_xinfo({quote_identifier(table.name)})")]
+
+
 def delete_triggers(connection: Connection, table: Table) -> list[str]:
     """Return the names of the table's triggers that a DELETE may fire."""
     rows = connection.execute(

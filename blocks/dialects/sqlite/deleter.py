@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from blocks.dialects.sqlite.catalog import delete_triggers, reuses_numbers
+from blocks.dialects.sqlite.catalog import column_names, delete_triggers, reuses_numbers
 from blocks.dialects.sqlite.moments import Value
 from blocks.dialects.sqlite.session import Connection, transaction
 from blocks.dialects.sqlite.source_errors import primary_code, translate
-from blocks.dialects.sqlite.statements import delete_equal, in_window, look_at, same_key
+from blocks.dialects.sqlite.statements import delete_equal, in_window, look_at, operators_predicate, same_key
 from blocks.dialects.sqlite.types import DIGEST_BYTES
 from blocks.dialects.sqlite.values import restorer
 from blocks.run_log import log_event
 from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from schemas.column_plan import Column
-from schemas.errors import SourceError
+from schemas.errors import ProofFailed, SourceError
 from schemas.job import Job
 from schemas.manifest import Manifest
 from schemas.table import Table
@@ -45,9 +45,14 @@ class SqliteDeleter:
         self._connection, self._path, self._table = connection, path, job.table
         table, options = job.table.quoted, job.archive.purge
         self._key = tuple(c for name in manifest.key for c in manifest.columns if c.name == name)
-        # The keys are proven; the bounds say once more, in the statement itself, what may be deleted at all.
+        # The keys are proven; the statement says once more what may be deleted at all: what was in scope and still is.
         time_column = next(c for c in manifest.columns if c.name == manifest.time_column)
         predicate = in_window(table, time_column, manifest.window, manifest.where)
+        if job.archive.where != manifest.where:
+            predicate += operators_predicate(job.archive.where)
+        archived = {column.name for column in manifest.columns if column.derived is None}
+        self._known = archived | (set(manifest.excluded) & set(job.archive.purge.discard_columns))
+        self._archive = manifest.archive
         self._delete_equal = delete_equal(table, self._key, manifest.columns, predicate)
         self._look_at = look_at(table, self._key, manifest.columns, predicate)
         self._is_there = f"SELECT 1 FROM {table} WHERE {same_key(table, self._key)}"
@@ -75,6 +80,7 @@ class SqliteDeleter:
         return LockedRows(np.zeros(len(batch), dtype=np.bool_))
 
     def _delete(self, batch: KeyBatch) -> BatchOutcome:
+        self._refuse_new_columns()
         deleted = changed = 0
         rewritten = bool(delete_triggers(self._connection, self._table))
         highest = self._connection.execute(self._reused).fetchone()[0] if self._reused else None
@@ -105,6 +111,15 @@ class SqliteDeleter:
                 )
             changed += 1
         return BatchOutcome(0, deleted, changed)
+
+    def _refuse_new_columns(self) -> None:
+        """Asked for in the transaction that deletes: while it lasts, nobody can add one."""
+        added = sorted(set(column_names(self._connection, self._table)) - self._known)
+        if added:
+            raise ProofFailed(
+                f"{self._table.quoted} has columns that were not archived: {', '.join(added)}.",
+                next_step=f"tidegate archive {self._archive} archives its rows again as they are now.",
+            )
 
     def _triggers(self) -> str:
         return ", ".join(delete_triggers(self._connection, self._table)) or "none on a DELETE"
