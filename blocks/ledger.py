@@ -172,7 +172,12 @@ class Ledger:
             if void := void_erasure(self._dataset, intent.stem):
                 # By the very name that the erasure's own record would have: one of the two is there first.
                 self._lake.put_if_absent(erasure_path(self._dataset, void.number), void.to_bytes())
-        return [intent.stem for intent in intents]
+        stems = [intent.stem for intent in intents]
+        # A run that died while it forgot an intent has left what made it void.
+        folder = f"{ROOT}/intents/{self._dataset}/"
+        voids = [entry.path.removeprefix(folder) for entry in self._lake.list(folder.rstrip("/"))]
+        forgotten = {name.removesuffix(".json.void") for name in voids if name.endswith(".void") and "/" not in name}
+        return [*stems, *sorted(forgotten - set(stems))]
 
     def forget(self, stems: list[str]) -> None:
         """Delete the intents of exports of which nothing is left."""

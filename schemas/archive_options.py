@@ -110,8 +110,8 @@ class ColumnOptions(ConfigModel):
     """
 
     exclude: Columns = ()
-    as_text: Columns = ()
     derive: dict[Text, Text] = Field(default_factory=dict)
+    as_text: Columns = ()
 
 
 class PurgeOptions(ThrottleOptions):

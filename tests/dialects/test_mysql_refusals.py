@@ -100,8 +100,9 @@ def user(mariadb: MariaDB, bench: MySQLBench, *grants: str) -> MySQLBench:
     [
         (("INSERT ON DB.orders",), "The source's user may not read"),
         (("SELECT (id) ON DB.orders",), "has no column 'placed_at'"),
-        (("SELECT ON DB.*",), "The source's user may not delete from"),
-        (("SELECT ON DB.orders", "DELETE ON DB.orders"), "The source's user sees only some tables"),
+        (("SELECT ON *.*",), "The source's user may not delete from"),
+        (("SELECT, DELETE ON DB.orders", "PROCESS ON *.*"), "The source's user sees only some tables of the database"),
+        (("SELECT, DELETE ON DB.*",), "The source's user sees only some tables of the server"),
     ],
 )
 def test_a_user_without_the_rights_is_told_what_to_grant(
@@ -118,15 +119,23 @@ def test_the_least_rights_are_enough_and_show_the_foreign_keys_of_all_tables(
     mariadb: MariaDB, mysql_bench: MySQLBench
 ) -> None:
     mysql_bench.fill_orders(5)
-    rights = ("SELECT ON DB.orders", "DELETE ON DB.orders", "REFERENCES ON DB.*")
-    bench = user(mariadb, mysql_bench, *rights)
+    bench = user(mariadb, mysql_bench, "SELECT, DELETE ON DB.orders", "REFERENCES ON *.*")
     database = bench.url.rsplit("/", 1)[1]
-    mariadb.sql(f"{CHILD} ON DELETE CASCADE)", database=database)
-    with pytest.raises(ConfigError, match="ON DELETE CASCADE"):
-        bench.run()
-    mariadb.sql("DROP TABLE items", database=database)
+    with new_database(mariadb) as other:
+        mariadb.sql(f"{CHILD.replace('orders', f'{database}.orders')} ON DELETE CASCADE)", database=other)
+        with pytest.raises(ConfigError, match=f"items_ibfk_1 on {other}.items .*ON DELETE CASCADE"):
+            bench.run()
     assert bench.run().state == "done"
     assert bench.count() == 0
+
+
+def test_rights_on_one_database_are_enough_for_who_has_looked_at_what_refers_to_it(
+    mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    mysql_bench.fill_orders(5)
+    bench = user(mariadb, mysql_bench, "SELECT, DELETE ON DB.*")
+    bench.configure(purge={"mode": "delete", "references": "check"})
+    assert bench.run().state == "done"
 
 
 def test_a_replica_given_as_primary_is_refused(mariadb: MariaDB, mysql_bench: MySQLBench) -> None:

@@ -78,7 +78,6 @@ def test_values_of_every_type_are_archived_purged_by_digest_and_restored_as_they
         ("date", "'2024-00-10'", "2024-00-10"),
         ("date", "'0000-01-01'", "0000-01-01"),
         ("datetime(3)", "'2024-02-31 01:02:03.5'", "2024-02-31 01:02:03.500"),
-        ("datetime", "'0000-00-00 00:00:00'", "0000-00-00 00:00:00"),
         ("timestamp null", "'0000-00-00 00:00:00'", "0000-00-00 00:00:00"),
     ],
 )
@@ -153,7 +152,7 @@ def test_rows_of_many_megabytes_are_read_whole(mysql_bench: MySQLBench) -> None:
     assert (bench.count("typed"), bench.lake_rows("id, md5(a), md5(b), md5(c)")) == (0, before)
 
 
-CHANGED = ("bigint unsigned", "float", "datetime(6)", "varchar(20)", "blob")
+CHANGED = ("bigint unsigned", "float", "datetime(6)", "varchar(20)")
 
 
 def test_one_value_changed_in_the_lake_fails_the_proof(mariadb: MariaDB, mariadb_database: str, tmp_path: Path) -> None:

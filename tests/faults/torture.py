@@ -29,7 +29,7 @@ from tidegate.demo.postgres import EmbeddedPostgres
 
 sys.path.append(str(Path(__file__).parents[1] / "services"))
 
-KILLS, SCHEDULES = 25, 20  # of one seed, before everything is made anew
+KILLS, SCHEDULES = 10, 5  # of one seed, before everything is made anew
 TOLD_EVERY_S = 15.0
 # Where there is a file system in memory, on that: a power cut is not tested here, and disks are slow.
 FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -16,6 +16,12 @@ from schemas.table import Table
 
 _WORKS_ON = re.compile(r"\b(DELETE|UPDATE|REPLACE|CALL)\b", re.IGNORECASE)
 _NO_PURGE = "or run with --no-purge."
+_GRANT = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
+# Rights that show the tables they are for in the catalog; others (PROCESS, RELOAD) do not.
+_SHOWING = frozenset(
+    {"ALL PRIVILEGES", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
+     "CREATE VIEW", "SHOW VIEW", "TRIGGER"}
+)  # fmt: skip
 
 
 def check_export(connection: Connection, job: Job) -> None:
@@ -89,13 +95,7 @@ def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str
             f"The source's user may not delete from {table}.",
             f"GRANT DELETE ON {table} TO the user that the source connects as; {_NO_PURGE}",
         )
-    if not _sees_all_tables(connection, job.table):
-        yield (
-            f"The source's user sees only some tables of {job.table.schema_name}: a foreign key of another one, that "
-            f"deletes or changes rows when rows of {table} go, would be hidden from it.",
-            f"GRANT REFERENCES ON `{job.table.schema_name}`.* TO the user that the source connects as (it may neither "
-            f"read nor write by that), {_NO_PURGE}",
-        )
+    yield from _hidden_tables(connection, job)
     triggers = [name for name, body in delete_triggers(connection, job.table) if _WORKS_ON.search(body)]
     if triggers:
         yield (
@@ -132,18 +132,33 @@ def _replicates(connection: Connection) -> bool:
     return False
 
 
-def _sees_all_tables(connection: Connection, table: Table) -> bool:
-    """Return whether the user has some right on all tables of the database: only then it sees their foreign keys."""
-    granted = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
+def _hidden_tables(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield that the user may not see all tables: foreign keys of the others would delete or change rows unseen."""
+    database = job.table.schema_name
+    places = _places_seen(connection)
+    if "*" in places:
+        return
+    sees_database = any(_like(database, place) for place in places)
+    if sees_database and job.archive.purge.references == "check":  # the operator has looked at what refers to it
+        return
+    yield (
+        f"The source's user sees only some tables of the {'server' if sees_database else f'database {database}'}: a "
+        f"foreign key of another one, that deletes or changes rows when rows of {quoted_table(job.table)} go, would "
+        "be hidden from it.",
+        "GRANT REFERENCES ON *.* TO the user that the source connects as (by that it sees names, and may neither read "
+        f"nor write); or, if no other database refers to this one, GRANT REFERENCES ON `{database}`.* and set "
+        f"purge.references: check; {_NO_PURGE}",
+    )
+
+
+def _places_seen(connection: Connection) -> set[str]:
+    """Return what the user has some right on as a whole: `*` for everything, or patterns of databases."""
+    places = set()
     for (text,) in connection.rows("SHOW GRANTS"):
-        found = granted.match(text)
-        if not found or found.group(1) == "USAGE":
-            continue
-        place = found.group(2)
-        pattern = place.strip("`").replace("``", "`")
-        if place == "*" or _like(table.schema_name, pattern):
-            return True
-    return False
+        found = _GRANT.match(text)
+        if found and _SHOWING & {right.strip() for right in found.group(1).split(",")}:
+            places.add(found.group(2).strip("`").replace("``", "`"))
+    return places
 
 
 def _like(name: str, pattern: str) -> bool:

@@ -63,7 +63,9 @@ class WireColumn:
         offsets = np.zeros(count + 1, dtype="i8")
         np.cumsum(self.lengths, out=offsets[1:])
         if offsets[-1] <= _SHORT * count:
-            places = np.repeat(self.starts - offsets[:-1], self.lengths) + np.arange(offsets[-1])
+            size = "i4" if len(self.content) < 2**31 else "i8"
+            places = np.repeat((self.starts - offsets[:-1]).astype(size), self.lengths)
+            places += np.arange(offsets[-1], dtype=size)
             data: Any = np.frombuffer(self.content, dtype="u1")[places]
         else:
             ends = (self.starts + self.lengths).tolist()
