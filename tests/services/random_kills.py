@@ -11,10 +11,17 @@ import traceback
 from contextlib import suppress
 from typing import Self
 
+# All that a run imports, before the fork: it takes longer than a run, and most kills would hit it.
+import connectorx  # noqa: F401
+import numpy as np
 import psycopg
+import pyarrow as pa
 from oracle import Oracle
 from service_bench import FILL_ORDERS, ORDERS, Bench
 
+import blocks.dialects.postgresql.partitions
+import blocks.dialects.postgresql.source
+import blocks.throttle.limit  # noqa: F401
 from tasks.audit import audit
 
 SCOPE = "placed_at >= '2024-01-01' AND placed_at < '2024-04-01' AND shop IS DISTINCT FROM 'shop 2'"
@@ -43,6 +50,7 @@ class Forks:
     """
 
     def __init__(self, bench: Bench) -> None:
+        pa.array(np.zeros(1))  # the first array of NumPy makes PyArrow import pandas
         (requests, self._ask), (self._answer, answers) = os.pipe(), os.pipe()
         self._pid = os.fork()
         if self._pid == 0:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import pymysql
 import pytest
+from debian_packages import unpacked
 
 _PACKAGES = (
     "mariadb-server-core", "mariadb-client-core", "mariadb-common", "libmariadb3", "liburing2", "libpmem1",
@@ -44,7 +45,7 @@ class MariaDB:
     password: str = field(default_factory=lambda: "s/p@ce " + secrets.token_hex(8), repr=False)
 
     def __enter__(self) -> Self:
-        self._root = _unpacked()
+        self._root = unpacked("mariadb", _PACKAGES)
         self.folder = Path(tempfile.mkdtemp(prefix="tidegate-mariadb-"))
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
@@ -159,42 +160,6 @@ def _die_with_parent() -> None:
     """Have the kernel end the server when the test run is killed and can clean up nothing (Linux)."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _unpacked() -> Path:
-    """Return the folder of the unpacked packages, in the user's cache; they are downloaded when it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidegate-tests"
-    known = cache / "mariadb"
-    if not known.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _download(Path(folder))
-            try:
-                (Path(folder) / "root").rename(known)
-            except OSError:
-                if not known.is_dir():  # another run was faster
-                    raise
-    return known
-
-
-def _download(folder: Path) -> None:
-    """Fetch the packages with lists of our own, which needs no rights, and unpack them below `root`."""
-    for name in ("state/lists/partial", "cache/archives/partial", "root"):
-        (folder / name).mkdir(parents=True)
-    apt = ["apt-get", "-q", "-o", f"Dir::State={folder / 'state'}", "-o", f"Dir::Cache={folder / 'cache'}"]
-    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    _run([*apt, *sandbox, "update"], folder)
-    _run([*apt, *sandbox, "download", *_PACKAGES], folder)
-    for package in sorted(folder.glob("*.deb")):
-        _run(["dpkg", "-x", str(package), str(folder / "root")], folder)
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
 
 
 @pytest.fixture(scope="session")
