@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -67,6 +68,7 @@ class Tally:
 def main() -> int:
     """Do what the command line says and return the exit code."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("torture: terminated"))
     started = time.monotonic()
     parts = parts_of(options.seed, options.kills, options.schedules, options.steps)
     print(f"torture: {len(parts)} parts on {options.jobs} cores, at most {options.minutes} min; {options.seed=}")

@@ -14,8 +14,10 @@ from blocks.dialects.postgresql.deleter import PostgresDeleter
 from blocks.source import BatchOutcome, KeyBatch
 from schemas.errors import Busy, Interrupted, ProofFailed, SourceUnavailable
 from schemas.manifest import Receipt
+from schemas.restore import RestoreRequest
 from tasks import delete_batches
 from tasks.purge import purge
+from tasks.restore import restore_rows
 from tasks.verify import VerifiedGeneration
 
 
@@ -254,3 +256,15 @@ def wait_until(condition: object, timeout_s: float = 20) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def test_a_restored_row_is_purged_also_if_a_later_generation_was_archived_without_a_purge(exported: Bench) -> None:
+    """The later generation's snapshot vouches for the row, and only the earlier one can delete it."""
+    exported.purge(only_manifest(exported))
+    request = RestoreRequest.of(keys=["7"])
+    restore_rows(exported.project, exported.project.archives[0], request)
+    exported.sql("INSERT INTO orders (id, placed_at) SELECT 1000, placed_at FROM orders WHERE id = 7")
+    assert exported.run("later", purging=False).totals["archived"] == 1
+    assert exported.count() == 2
+    assert exported.run("last").totals["archived"] == 0
+    assert exported.count() == 0

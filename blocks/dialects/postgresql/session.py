@@ -84,8 +84,10 @@ def session(url: str) -> Iterator[Connection]:
             connection.execute(statement("; ".join(session_statements())))
             yield connection
     finally:
-        _give_back(connection)
-        connection.close()
+        try:
+            _give_back(connection)
+        finally:
+            connection.close()
 
 
 def _give_back(connection: Connection) -> None:
