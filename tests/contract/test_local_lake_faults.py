@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from service_disks import another_disk, mounted, without_root
+from service_disks import another_disk, let_others_in, mounted, without_root
 
 from blocks.local_lake import LocalLake
 from blocks.scratch import scratch_folder, sweep
@@ -103,8 +103,7 @@ def test_read_only_disk_is_a_clear_error_before_any_work(tmp_path: Path) -> None
 
 
 def test_denied_folder_is_a_clear_error_before_any_work(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest keeps its folders from other users
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     denied = tmp_path / "denied"
     denied.mkdir()
     denied.chmod(0o555)

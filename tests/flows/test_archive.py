@@ -428,10 +428,18 @@ def test_the_report_has_the_documented_form(bench: Bench) -> None:
     bench.fill_orders(50)
     body = bench.run().as_json()
     assert body["archive"] == "orders" and body["state"] == "done"
-    assert set(body["totals"]) == {"archived", "deleted", "changed_since", "already_gone", "quarantined", "bytes"}
+    assert set(body["totals"]) == {
+        "archived",
+        "deleted",
+        "changed_since",
+        "already_gone",
+        "held",
+        "quarantined",
+        "bytes",
+    }
     (window,) = body["windows"]
     assert set(window) == {
         "start", "end", "state", "generation", "archived", "deleted", "changed_since", "already_gone", "quarantined",
-        "bytes", "seconds", "error",
+        "held", "bytes", "seconds", "error",
     }  # fmt: skip
     assert body["totals"]["bytes"] == sum(Path(path).stat().st_size for path in bench.lake_files())

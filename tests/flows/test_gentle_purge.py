@@ -170,6 +170,7 @@ def test_sessions_at_work_hold_the_purge_back(purging: Any, exported: Bench) -> 
 
 
 def test_dead_rows_are_vacuumed_away_while_the_purge_waits(purging: Any, exported: Bench) -> None:
+    exported.sql("ALTER TABLE orders SET (autovacuum_enabled = false)")
     exported.sql("UPDATE orders SET note = note")
     wait_until(lambda: dead(exported) >= 100)
     with purging(max_dead_tuples=50, vacuum="between") as running:

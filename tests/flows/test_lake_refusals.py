@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from service_bench import Bench
-from service_disks import mounted, without_root
+from service_disks import let_others_in, mounted, without_root
 from service_seaweedfs import SeaweedFS
 
 from schemas.errors import LakeError, LakeUnavailable, is_transient
@@ -64,8 +64,7 @@ def test_a_full_disk_in_mid_export_commits_nothing_and_the_next_run_does_it(benc
 
 def test_a_lake_that_cannot_be_written_is_found_before_anything_is_exported(bench: Bench) -> None:
     bench.fill_orders(20)
-    for folder in (bench.folder, *bench.folder.parents[:3]):  # pytest keeps its folders from other users
-        folder.chmod(0o755)
+    let_others_in(bench.folder)
     lake = bench.folder / "lake"
     lake.mkdir(mode=0o555)
     with without_root(), pytest.raises(LakeError, match="permission denied") as caught:

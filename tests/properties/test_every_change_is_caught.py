@@ -29,7 +29,7 @@ class Check:
 
 @pytest.mark.parametrize("pg_type", TYPES, ids=str)
 @settings(
-    max_examples=2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(data=st.data())
 def test_one_changed_value_fails_the_proof(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,3 +55,11 @@ def without_root() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def let_others_in(folder: Path) -> None:
+    """Open a folder of a test to other users, and those above it that pytest keeps to itself."""
+    for above in (folder, *folder.parents):
+        if above == Path(tempfile.gettempdir()) or above.parent == above:
+            return
+        above.chmod(0o755)
