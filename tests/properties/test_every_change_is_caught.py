@@ -54,8 +54,9 @@ def test_one_changed_value_fails_the_proof(
             continue  # the two values were the same
         found = {finding.check for finding in findings(forged(generation, file, changed))}
         assert found, name
-        assert found <= {"digest", "key"}, name
-        assert "digest" in found, name
+        # Of a moment before all that it can print, DuckDB says that it cannot read it.
+        assert found <= {"digest", "key"} or found == {"unreadable"}, name
+        assert found != {"key"}, name
         caught.add(name)
     assert caught >= ALWAYS
 

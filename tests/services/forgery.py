@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,8 +96,10 @@ def _neighbours(value: pa.Array) -> Iterator[tuple[str, pa.Array]]:
     elif pa.types.is_decimal(value.type):
         unit = Decimal(1).scaleb(-value.type.scale)
         number = value[0].as_py()
-        yield "last digit", pa.array([number - unit if number > 0 else number + unit], value.type)
-        yield "sign", pa.array([-number], value.type)
+        with localcontext(prec=60):  # Python rounds to 28 digits otherwise, negation included
+            least = number - unit if number > 0 else number + unit
+        yield "last digit", pa.array([least], value.type)
+        yield "sign", pa.array([number.copy_negate()], value.type)
     elif pa.types.is_boolean(value.type):
         yield "flip", pa.compute.invert(value)
     elif pa.types.is_large_binary(value.type):
