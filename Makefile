@@ -30,7 +30,7 @@ demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a
 	@$(BIN)/tidegate demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, on a real PostgreSQL, S3 and Prefect server
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
