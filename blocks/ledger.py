@@ -24,7 +24,9 @@ from blocks.standing import Standing, is_superseding, standing
 from schemas.erasure import Erasure, erasure_path, void_erasure
 from schemas.errors import Busy, LakeError
 from schemas.job import Job
-from schemas.manifest import Attempt, DataFile, Intent, Manifest, Receipt, Record, Removal
+from schemas.manifest import DataFile, Intent, Manifest, Removal
+from schemas.purge_records import Attempt, Receipt
+from schemas.record import Record
 from schemas.window import Window
 
 ROOT = "_tidegate"

@@ -4,23 +4,25 @@ A `Source` is cheap to make and opens nothing by itself. A `Session` is one conn
 values print the same everywhere. Errors of drivers never leave a dialect: they come out as those of `schemas.errors`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import Deleter, Family
+from blocks.partitioning import Partitions
+from blocks.staging import Staging
 from blocks.throttle.pressure import Pressure
 from schemas.column_plan import Column
-from schemas.errors import SourceError, SourceUnavailable
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
-from schemas.restore_target import Fit, Target, Total
+from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
 from schemas.throttle_options import ThrottleOptions
@@ -54,194 +56,6 @@ class RowBatch:
 
     rows: pa.RecordBatch
     digests: NDArray[np.uint64] | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyBatch:
-    """Keys of proven rows that are to be deleted in one transaction.
-
-    Attributes:
-        keys: For each column of the key, the texts (`schemas.column_plan.exchange_text`) of its values.
-        raw_digests: One uint64 a row: an MD5's first 8 bytes, little-endian.
-    """
-
-    keys: tuple[pa.StringArray, ...]
-    raw_digests: NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        return len(self.raw_digests)
-
-    @property
-    def digests(self) -> list[str]:
-        """The digests as databases print them: the first 16 hex digits of an MD5."""
-        return [f"{digest:016x}" for digest in self.raw_digests.byteswap().tolist()]
-
-    @classmethod
-    def of(cls, rows: pa.RecordBatch) -> Self:
-        """Return rows of the evidence (`tasks.verify.VerifiedGeneration.keys`) as a batch."""
-        *keys, digests = rows.columns
-        return cls(tuple(keys), digests.to_numpy())
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOutcome:
-    """What became of the rows of a batch; each is in one of the counts, or was already gone.
-
-    Attributes:
-        by_fence: Deleted, as the snapshot vouches for the version that was found.
-        by_digest: Deleted, as the content that was found has the archived digest.
-        changed_since: Still there, with other content.
-    """
-
-    by_fence: int
-    by_digest: int
-    changed_since: int
-
-
-@dataclass(frozen=True, slots=True)
-class LockedRows:
-    """Rows of a batch that others have locked.
-
-    Attributes:
-        rows: For each row of the batch whether it is locked; a few may be missed, and are found by a Collision.
-        holders: Who holds the locks, in words, as far as that can be seen.
-    """
-
-    rows: NDArray[np.bool_]
-    holders: tuple[str, ...] = ()
-
-
-class Collision(SourceUnavailable):
-    """A batch met a deadlock, a serialization failure or somebody else's lock; it was rolled back."""
-
-
-class RowsKept(SourceError):
-    """The database did not delete rows that are still what was archived; the batch was rolled back."""
-
-
-class TooLarge(SourceError):
-    """One transaction would delete more than it may; the batch was rolled back, and a smaller one may pass."""
-
-
-class Deleter(Protocol):
-    """Deletes proven rows of one generation, batch by batch, on the session that holds the archiver lock."""
-
-    def delete(self, batch: KeyBatch) -> BatchOutcome:
-        """Delete, in one transaction, the rows of the batch that are still the archived version.
-
-        That a row is still that version is found by the statement that deletes it.
-
-        Raises:
-            Collision: Nothing of the batch was deleted; the same batch may be tried again.
-            RowsKept: Triggers keep rows; nothing of the batch was deleted.
-            SourceError, SourceUnavailable: Anything else; the batch was deleted as a whole, or not at all.
-        """
-        ...
-
-    def locked(self, batch: KeyBatch) -> LockedRows:
-        """Return which rows of the batch others have locked now, without waiting for any of them.
-
-        Raises:
-            Collision: Somebody has locked the whole table.
-        """
-        ...
-
-
-class Family(Deleter, Protocol):
-    """Deletes rows together with their children, batches of parents' keys at a time: a family leaves whole, or stays.
-
-    Attributes:
-        deleted: For each dataset, the digests of the rows that were deleted, batch by batch.
-    """
-
-    deleted: dict[str, list[NDArray[np.uint64]]]
-
-
-class Staging(Protocol):
-    """Rows on their way back into a table, in the session's transaction; they go with it."""
-
-    def copy(self, rows: Iterable[pa.RecordBatch]) -> None:
-        """Take in rows: a text column for each written column (NULL is NULL), then the digest as 16 hex digits."""
-        ...
-
-    def total(self) -> Total:
-        """Return count and combined digest of what it holds, by the digests that came from the lake."""
-        ...
-
-    def conflicts(self) -> int:
-        """Return for how many of its rows the table already holds one with the same key (or content)."""
-        ...
-
-    def examples(self) -> list[str]:
-        """Return a few keys (or times) of rows that conflict."""
-        ...
-
-    def skip(self) -> int:
-        """Drop from it what conflicts, and return how many rows that were."""
-        ...
-
-    def insert(self) -> int:
-        """Put its rows into the table, and return how many the table took."""
-        ...
-
-    def total_in_table(self) -> Total:
-        """Return count and combined digest, by the database, of the table's rows with the staged keys (or content)."""
-        ...
-
-    def differing_columns(self) -> list[str]:
-        """Return the written columns in which rows of the table differ from the staged ones with the same key."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A partition of a table.
-
-    Attributes:
-        name: Its quoted name, as a table of its own.
-        window: The times that it holds; None if they have no beginning or no end.
-        bound: What makes it this partition, in the words of the database.
-    """
-
-    name: str
-    window: Window | None
-    bound: str
-
-
-class TakenOut(Protocol):
-    """A partition that is a table of its own for the moment."""
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold it against everybody: what is counted in this block is what `drop` drops. Commits at the end."""
-        ...
-
-    def drop(self) -> None:
-        """Drop it, to be called in a `locked` block."""
-        ...
-
-
-class Partitions(Protocol):
-    """The partitions of a job's table."""
-
-    def listed(self) -> list[Partition]:
-        """Return all of them, by name."""
-        ...
-
-    def holding(self, window: Window) -> Partition | None:
-        """Return the partition with exactly these bounds, or None if there is none any more."""
-        ...
-
-    def take_back(self) -> list[str]:
-        """Attach again what a run that died had taken out of the table, and return its names."""
-        ...
-
-    def write_digests(self, partition: Partition, columns: tuple[Column, ...], target: Path) -> int:
-        """Write the first 16 hex digits of each row's MD5, a line each, and return how many rows were counted."""
-        ...
-
-    def taken_out(self, partition: Partition) -> AbstractContextManager[TakenOut]:
-        """Take a partition out of its table for as long as the block lives; unless it was dropped, it goes back."""
-        ...
 
 
 class Session(Protocol):

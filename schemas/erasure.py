@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from schemas.errors import ConfigError, TidegateError
-from schemas.manifest import Record
+from schemas.record import Record
 from schemas.window import Window
 
 NOTHING_ERASED = "Nothing was erased; the lake is as it was."

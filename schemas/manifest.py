@@ -4,66 +4,16 @@ All of them are written once, in one canonical form that carries its own checksu
 bit anywhere in such a record is noticed when it is read.
 """
 
-import hashlib
-import json
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.column_plan import Column
-from schemas.errors import ProofFailed
+from schemas.record import Record
 from schemas.window import Window
 
 UNSIGNED_64 = r"^[0-9a-f]{16}$"
-
-
-class Record(BaseModel):
-    """A JSON record with a checksum over its own canonical text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: ClassVar[str]
-    newest_version: ClassVar[int] = 1
-
-    version: int = 1
-
-    def to_bytes(self) -> bytes:
-        """Return the canonical form: sorted keys, no spaces, and the SHA-256 of the rest under `sha256`."""
-        body = self.model_dump(mode="json")
-        body["record"] = self.kind
-        return _canonical({**body, "sha256": hashlib.sha256(_canonical(body)).hexdigest()})
-
-    @classmethod
-    def from_bytes(cls, data: bytes, path: str) -> Self:
-        """Read a record back.
-
-        Raises:
-            ProofFailed: Any bit differs from what was written, it is another kind of record, or it was written
-                by a newer version of Tidegate.
-        """
-        broken = ProofFailed(
-            f"{path}: this {cls.kind} is damaged: its checksum does not match its content.",
-            state="Nothing was deleted on its account.",
-            next_step="Restore the file from a backup or an older object version, then run: tidegate verify",
-        )
-        try:
-            body = json.loads(data)
-            checksum = body.pop("sha256")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise broken from error
-        if hashlib.sha256(_canonical(body)).hexdigest() != checksum or _canonical({**body, "sha256": checksum}) != data:
-            raise broken
-        if body.pop("record", None) != cls.kind:
-            raise ProofFailed(f"{path}: this record is not a {cls.kind}.")
-        if body.get("version", 0) > cls.newest_version:
-            raise ProofFailed(
-                f"{path}: this {cls.kind} has version {body['version']}; this Tidegate knows {cls.newest_version}.",
-                next_step="Update Tidegate, then run the same command again.",
-            )
-        try:
-            return cls.model_validate_json(json.dumps(body))
-        except ValidationError as error:
-            raise ProofFailed(f"{path}: this {cls.kind} does not have the expected form: {error}") from error
 
 
 class Snapshot(BaseModel):
@@ -231,59 +181,6 @@ class Removal(Record):
     removed_at: datetime
 
 
-class Attempt(Record):
-    """A purge that began and, if `deleted` is given, was stopped on purpose after deleting that many rows."""
-
-    kind: ClassVar[str] = "attempt"
-
-    manifest: str
-    attempt_id: str
-    run_id: str
-    at: datetime
-    deleted: int | None = None
-
-
-class Receipt(Record):
-    """What one purge of one generation did. It adds up, or it cannot be made.
-
-    Attributes:
-        manifest: Path of the generation's manifest.
-        archived: Rows of the generation.
-        deleted: Rows that were deleted from the source, those of earlier, stopped attempts included.
-        changed_since: Rows whose current version is not the archived one; they stayed in the source.
-        already_gone: Rows that were no longer in the source, whoever removed them.
-        held: Rows that were left alone because a legal hold covers them, whether they were there or not.
-        holds: What tells the holds of that moment from others (`schemas.hold.holds_digest`), if there were any.
-        by_fence: Of the deleted, those that the snapshot fence vouched for; the others were compared by digest.
-        interrupted_before: Purges of this generation that were killed: they began, but left neither a receipt nor
-            word of a stop. What they deleted is counted here as already gone.
-    """
-
-    kind: ClassVar[str] = "receipt"
-
-    manifest: str
-    dataset: str
-    run_id: str
-    archived: int = Field(ge=0)
-    deleted: int = Field(ge=0)
-    changed_since: int = Field(ge=0)
-    already_gone: int = Field(ge=0)
-    held: int = Field(default=0, ge=0)
-    holds: str | None = None
-    by_fence: int = Field(ge=0)
-    interrupted_before: int = Field(default=0, ge=0)
-    started_at: datetime
-    finished_at: datetime
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse a receipt that does not add up."""
-        if self.archived != self.deleted + self.changed_since + self.already_gone + self.held:
-            raise ValueError(
-                f"the receipt does not add up: {self.archived} archived, but {self.deleted} deleted + "
-                f"{self.changed_since} changed since + {self.already_gone} already gone + {self.held} held"
-            )
-
-
 def manifest_path(dataset: str, window: Window, generation: int) -> str:
     """Return where the manifest of a generation lies: one path a generation, so that only one commit wins."""
     return f"_tidegate/manifests/{dataset}/{window.id}/{generation:06d}.json"
@@ -297,7 +194,3 @@ def dataset_of(path: str) -> str:
 def as_hex(digest: int) -> str:
     """Return a 64-bit digest as 16 hex digits."""
     return f"{digest:016x}"
-
-
-def _canonical(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 
 
 class PurgeOutcome(BaseModel):

@@ -48,6 +48,20 @@ class Fit:
     not_proven: tuple[str, ...]
     defaulted: tuple[str, ...]
 
+    @property
+    def places(self) -> dict[str, str]:
+        """For each written column its name in a staging table, `c0`, `c1`, …, so that no name can clash."""
+        return {column.name: f"c{i}" for i, column in enumerate(self.written)}
+
+    def key(self, names: tuple[str, ...]) -> list[Column]:
+        """Return the key's columns, or none if not all are written: a generated column can be a part of a key."""
+        columns = [column for name in names for column in self.written if column.name == name]
+        return columns if len(columns) == len(names) else []
+
+    def column(self, name: str) -> Column | None:
+        """Return the written column of that name, or None."""
+        return next((column for column in self.written if column.name == name), None)
+
 
 def _by_choice(column: Column) -> bool:
     """Return whether a column may be stored otherwise than its type alone says: as text, or as moments."""

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.errors import ProofFailed
 from schemas.hold import holds_digest
 from schemas.job import Job
-from schemas.manifest import UNSIGNED_64, Record
+from schemas.manifest import UNSIGNED_64
+from schemas.record import Record
 from schemas.window import Window
 
 EXPIRES_AFTER = timedelta(days=7)

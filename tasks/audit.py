@@ -14,8 +14,8 @@ from schemas.errors import LakeError, LakeUnavailable
 from schemas.finding import Finding
 from schemas.project import Project
 from tasks.audit_records import DatasetRecords, read_records
+from tasks.check_generation import check_generation
 from tasks.checked_files import discard, fetch_checked
-from tasks.verify import check_generation
 
 
 def audit(config_dir: Path, archive: str | None = None) -> AuditReport:

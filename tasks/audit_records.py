@@ -9,7 +9,9 @@ from blocks.standing import Standing, standing
 from schemas.erasure import Erasure
 from schemas.errors import ProofFailed
 from schemas.finding import Finding
-from schemas.manifest import Attempt, Manifest, Receipt, Record, Removal
+from schemas.manifest import Manifest, Removal
+from schemas.purge_records import Attempt, Receipt
+from schemas.record import Record
 from schemas.sealed_plan import Decision, SealedPlan
 
 R = TypeVar("R", bound=Record)

@@ -8,7 +8,7 @@ from schemas.errors import ProofFailed
 from schemas.finding import Finding
 from schemas.manifest import DataFile
 from schemas.restore import UNTOUCHED
-from tasks.verify import check_bytes
+from tasks.check_generation import check_bytes
 
 
 def fetch_checked(lake: Lake, file: DataFile, scratch: Path) -> Path | Finding:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from blocks.delete_by_proof import BatchOutcome, Collision, Deleter, KeyBatch, RowsKept, TooLarge
 from blocks.run_log import log_event
-from blocks.source import BatchOutcome, Collision, Deleter, KeyBatch, RowsKept, TooLarge
 from blocks.throttle.throttle import Throttle
 from schemas.errors import SourceUnavailable, TidegateError
 

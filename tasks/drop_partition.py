@@ -12,12 +12,13 @@ from blocks.duck import duck, text_literal
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
 from blocks.open_source import source_of
+from blocks.partitioning import Partition, Partitions
 from blocks.run_log import log_event
-from blocks.source import Partition, Partitions, Session
+from blocks.source import Session
 from schemas.column_plan import same_plan
 from schemas.errors import ProofFailed, TidegateError
 from schemas.job import Job
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from schemas.window import WindowUnit
 from tasks.approval import Approval, refuse_unapproved
 from tasks.files_still_there import refuse_if_files_are_gone

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blocks.lake import Lake
 from blocks.ledger import Generation
-from schemas.column_plan import Column, duckdb_type, exchange_text, stored_value
+from schemas.column_plan import Column, duckdb_type, exchange_text, quote_identifier, stored_value
 from schemas.errors import ConfigError, LakeError
 from tasks.exchange_keys import Keys
 from tasks.row_predicate import enclosed, predicate_error
@@ -264,7 +264,7 @@ class MatchedRows:
         """Yield SQL for the rows of a scan: what readers see, the key, and each row's file and place in it."""
         values = [f"{scan.value(column)} AS {column.quoted}" for column in self.columns]
         values += [f"{scan.value(column)} AS {name}" for column, name in self._named_key]
-        values += [f"f.{FILE} AS {_FILE}"]
+        values += [f"f.{quote_identifier(FILE)} AS {_FILE}"]
         if all(column.name.casefold() != _NUMBERED for column in scan.manifest.columns):
             yield f"SELECT {', '.join([*values, f'f.{_NUMBERED} AS {_ROW}'])} FROM {scan.numbered_source}"
             return

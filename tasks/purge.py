@@ -1,7 +1,7 @@
 """Deletes from the source what was just proven to be in the lake, and nothing else.
 
 Keys are taken from the proven bytes, a batch is a transaction, and in the statement that deletes a row the
-database itself finds that the row is still the version that was archived (`blocks.source.Deleter`).
+database itself finds that the row is still the version that was archived (`blocks.delete_by_proof.Deleter`).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from blocks.stop import StopRequest, stop_request
 from blocks.throttle.open_throttle import open_throttle
 from schemas.errors import TidegateError, is_transient
 from schemas.job import Job
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
 from tasks.files_still_there import refuse_if_files_are_gone

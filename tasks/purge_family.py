@@ -1,7 +1,7 @@
 """Purges a table and its children together: a family of rows that is proven to the last one leaves, others stay.
 
 The evidence of all generations of a window, of all tables, is put together; batches are of parents, and take their
-children along (`blocks.source.Family`). Each generation gets its receipt.
+children along (`blocks.delete_by_proof.Family`). Each generation gets its receipt.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,17 +12,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import KeyBatch
 from blocks.duck import duck, text_literal
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
 from blocks.open_source import source_of
 from blocks.run_log import log_event
-from blocks.source import KeyBatch, Session
+from blocks.source import Session
 from blocks.stop import StopRequest, stop_request
 from blocks.throttle.open_throttle import open_throttle
 from schemas.errors import TidegateError
 from schemas.job import Job
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
 from tasks.files_still_there import refuse_if_files_are_gone

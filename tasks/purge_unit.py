@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from blocks.ledger import Generation
 from schemas.job import Job
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from tasks.approval import Approval
 from tasks.drop_partition import drop_partition
 from tasks.purge import purge

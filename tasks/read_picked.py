@@ -16,9 +16,9 @@ from schemas.column_plan import Column, canonical_field, exchange_text
 from schemas.finding import Finding
 from schemas.manifest import DataFile
 from schemas.restore_target import Fit, Total
+from tasks.check_generation import in_portions
 from tasks.checked_files import discard, fetch_checked, refusal
 from tasks.pick_versions import Picked
-from tasks.verify import in_portions
 
 BATCH_BYTES = 8 * 2**20
 MAX_BATCH_ROWS = 32_768

@@ -7,7 +7,7 @@ from uuid import uuid4
 from blocks.ledger import Ledger
 from blocks.run_log import log_event
 from schemas.errors import LakeError
-from schemas.manifest import Attempt, Receipt
+from schemas.purge_records import Attempt, Receipt
 from tasks.verify import VerifiedGeneration
 
 

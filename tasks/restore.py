@@ -15,7 +15,8 @@ from blocks.ledger import Generation, Ledger
 from blocks.open_lake import open_lake
 from blocks.open_source import open_source
 from blocks.run_log import log_event
-from blocks.source import Session, Source, Staging
+from blocks.source import Session, Source
+from blocks.staging import Staging
 from schemas.config import Archive
 from schemas.errors import ConfigError, ProofFailed, SourceError, SourceUnavailable
 from schemas.manifest import Manifest

@@ -16,7 +16,7 @@ from blocks.ledger import Generation
 from schemas.column_plan import Column, Kind, duckdb_type, quote_identifier
 from schemas.manifest import DataFile, Manifest
 
-FILE = "_tidegate_file"
+FILE = "tidegate file"  # it holds a space, so that no column of an archive is mistaken for it
 
 # Partition values that DuckDB reads from a path as they were. Of text, all are.
 _PLAIN = {

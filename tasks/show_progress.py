@@ -9,7 +9,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from blocks.progress import Progress, listening
 from blocks.run_log import log_event
 from schemas.job import Job
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from schemas.window import Window
 from tasks.approval import Approval
 from tasks.purge_unit import purge_unit

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from blocks.throttle.brake import Brake, Stopped
 from blocks.throttle.lock_watch import CountWaiting
+from schemas.errors import ConfigError
 from schemas.throttle_options import ThrottleOptions
 
 # The limits that a database has to be asked for.
@@ -46,8 +47,15 @@ class NoPressure:
         return ()
 
     def lock_waits(self) -> AbstractContextManager[CountWaiting]:
-        """There is nobody to ask."""
-        raise NotImplementedError("max_lock_waits")
+        """Refuse: there is nobody to ask. `unsupported` has said so before any work began.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(
+            "purge.max_lock_waits: this kind of database cannot say who waits for locks.",
+            next_step="Leave max_lock_waits out of archives.yaml.",
+        )
 
     def vacuum(self, stopped: Stopped) -> None:
         """There is nothing to clean up."""

@@ -14,8 +14,8 @@ from mysql_bench import MySQLBench
 from service_mariadb import MariaDB
 from service_tcp_proxy import Fault, TcpProxy
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch
 from blocks.dialects.mysql.source import MySQL
-from blocks.source import BatchOutcome, Collision, KeyBatch
 from schemas.errors import Busy, ProofFailed, SourceError, SourceUnavailable
 from tasks.verify import VerifiedGeneration
 

@@ -19,7 +19,7 @@ from blocks.dialects.mysql.source import MySQL
 from blocks.dialects.mysql.statements import among_keys, indexed, portions
 from schemas.column_plan import exchange_text
 from schemas.errors import UnsupportedValue
-from tasks.verify import check_generation
+from tasks.check_generation import check_generation
 
 GROUP = 9  # columns of a table: Hypothesis gives up on more random values than a few thousand bytes can decide
 ONCE = settings(

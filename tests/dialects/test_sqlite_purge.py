@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from sqlite_bench import SqliteBench
 
+from blocks.delete_by_proof import Collision, KeyBatch, RowsKept
 from blocks.dialects.sqlite.lock import archiver_lock, lock_path
 from blocks.dialects.sqlite.source import SQLite
-from blocks.source import Collision, KeyBatch, RowsKept
 from schemas.errors import Busy, ProofFailed, SourceError
 from tasks.verify import VerifiedGeneration
 

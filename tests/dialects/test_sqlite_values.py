@@ -14,7 +14,7 @@ from sqlite_types import MOMENTS, TYPES, SqliteType, moment_type
 from blocks.dialects.sqlite.moments import Value, guess_format
 from schemas.column_plan import Column, quote_identifier
 from schemas.errors import UnsupportedValue
-from tasks.verify import check_generation
+from tasks.check_generation import check_generation
 
 ALL = [*TYPES, *(moment_type(name) for name in MOMENTS)]
 GROUP = 11  # columns of a table: Hypothesis gives up on more random values than a few thousand bytes can decide

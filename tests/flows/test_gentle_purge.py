@@ -19,15 +19,15 @@ from service_bench import Bench
 from service_prefect_server import PrefectServer
 from service_replica import Replica
 
+from blocks.delete_by_proof import BatchOutcome, KeyBatch
 from blocks.dialects.postgresql import session as session_module
 from blocks.dialects.postgresql.deleter import PostgresDeleter
 from blocks.dialects.postgresql.session import session, statement
 from blocks.dialects.postgresql.vacuum import vacuum
 from blocks.progress import Progress, listening
-from blocks.source import BatchOutcome, KeyBatch
 from schemas.errors import ConfigError, Interrupted, ProofFailed, SourceUnavailable, TidegateError, is_transient
-from schemas.manifest import Receipt
 from schemas.purge_outcome import PurgeOutcome
+from schemas.purge_records import Receipt
 from tasks import delete_batches
 from tasks.purge import purge
 from tasks.vacuum_source import vacuum_source

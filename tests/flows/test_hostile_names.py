@@ -4,12 +4,15 @@ import pytest
 from service_bench import Bench
 
 from schemas.column_plan import quote_identifier
+from tasks.views import query_lake
 
 HOSTILE = [
     'quote"; DROP TABLE bystander; --', "per%cent %s", "größe 😀", "a.b", "a=b", "a/b", "{x} ${X}", "new\nline", "$1",
 ]  # fmt: skip
 # Names that our own queries, DuckDB's reader or Polars give to columns.
-OURS = ["digest", "file_index", "filename", "k0", "c0", "row index", "_reason", "tidegate k0", "proven"]
+OURS = [
+    "digest", "file_index", "filename", "k0", "c0", "row index", "_reason", "tidegate k0", "proven", "_tidegate_file",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -50,6 +53,9 @@ def test_columns_of_any_name_are_archived_and_purged(odd: Bench, names: list[str
     rows = odd.lake_rows(", ".join(quote_identifier(name) for name in names))
     assert len(rows) == 20
     assert set(rows[0]) == {f"{n} of %\"'; 1" for n in range(len(names))}
+    quoted = ", ".join(quote_identifier(name) for name in names)
+    with query_lake(odd.lake, odd.project.settings, f"SELECT {quoted} FROM odd") as relation:
+        assert sorted(relation.fetchall()) == sorted(rows)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE[:2], *OURS])

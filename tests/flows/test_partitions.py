@@ -11,7 +11,7 @@ from blocks.dialects.postgresql import partitions as partitions_module
 from blocks.dialects.postgresql.partitions import PostgresPartitions
 from blocks.open_source import source_of
 from schemas.errors import ConfigError, ProofFailed, SourceUnavailable
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from tasks import drop_partition as drop_module
 from tasks.drop_partition import drop_partition, take_back_partitions
 

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from service_bench import Bench
 
+from blocks.delete_by_proof import BatchOutcome, KeyBatch
 from blocks.dialects.postgresql.deleter import PostgresDeleter
-from blocks.source import BatchOutcome, KeyBatch
 from schemas.errors import Busy, Interrupted, ProofFailed, SourceUnavailable
-from schemas.manifest import Receipt
+from schemas.purge_records import Receipt
 from schemas.restore import RestoreRequest
 from tasks import delete_batches
 from tasks.purge import purge

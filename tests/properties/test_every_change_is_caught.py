@@ -10,7 +10,7 @@ from typed_table import TypedTable, Value
 
 from blocks.ledger import Generation
 from schemas.finding import Finding
-from tasks.verify import check_generation
+from tasks.check_generation import check_generation
 
 ALWAYS = {"NULL", "dropped", "duplicated", "given three times", "replaced by a copy of another row"}
 

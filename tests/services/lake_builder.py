@@ -15,8 +15,9 @@ from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
 from blocks.parquet_writer import DatasetWriter
 from schemas.column_plan import DIGEST_MODULUS, Column, Kind, arrow_schema, row_digest
-from schemas.manifest import Attestation, DataFile, Intent, Manifest, Receipt, Removal, Snapshot, as_hex
+from schemas.manifest import Attestation, DataFile, Intent, Manifest, Removal, Snapshot, as_hex
 from schemas.partition import partition_path
+from schemas.purge_records import Receipt
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)

@@ -21,10 +21,10 @@ from blocks.open_lake import open_lake
 from schemas.errors import ConfigError, TidegateError
 from schemas.exported import Exported
 from schemas.job import Job
-from schemas.manifest import Receipt
 from schemas.plan import Plan, PlannedWindow
 from schemas.project import Project
 from schemas.purge_outcome import PurgeOutcome
+from schemas.purge_records import Receipt
 from schemas.report import RunFailed, RunReport
 from tasks.collect_report import collect_report
 from tasks.export import export_window

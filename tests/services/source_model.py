@@ -16,7 +16,8 @@ from oracle import Oracle, Version, versions_in
 from psycopg import sql
 from service_bench import Bench
 
-from schemas.manifest import Manifest, Receipt
+from schemas.manifest import Manifest
+from schemas.purge_records import Receipt
 
 TABLE = """
 DROP TABLE IF EXISTS orders;

@@ -23,10 +23,10 @@ from schemas.column_plan import Column, Kind
 from schemas.config import Settings
 from schemas.errors import ConfigError, LakeError
 from schemas.flights import Flights
+from tasks.check_generation import check_generation
 from tasks.lake_table import LakeTable
 from tasks.remove_orphans import remove_orphans
 from tasks.typed_frame import InvalidRecords
-from tasks.verify import check_generation
 
 JANUARY, FEBRUARY = month(2013, 1), month(2013, 2)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pymysql
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from blocks.dialects.mysql.catalog import collations, unique_keys
 from blocks.dialects.mysql.inspection import delete_triggers
 from blocks.dialects.mysql.session import Connection, literal, quoted_table
@@ -23,7 +24,6 @@ from blocks.dialects.mysql.statements import (
     portions,
     select_digests,
 )
-from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from schemas.config import PurgeOptions
 from schemas.errors import ProofFailed
 from schemas.job import Job

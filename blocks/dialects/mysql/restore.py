@@ -20,13 +20,7 @@ EXAMPLES = 5
 class MySQLStaging:
     """A temporary table of rows on their way into a table; it goes with the connection.
 
-    Args:
-        connection: Inside the transaction that is to put the rows back.
-        target: The table that receives them.
-        fit: How they fit.
-        key: The key's columns; rows of a table without one are known by their whole content.
-        time: Name of the time column; where there is no key, it limits where equal rows are looked for.
-        number: Tells the staging tables of a transaction apart.
+    Made inside the transaction that is to put the rows back (`blocks.source.Session.staging`).
     """
 
     def __init__(
@@ -34,10 +28,8 @@ class MySQLStaging:
     ) -> None:
         self._connection, self._fit = connection, fit
         self._table = quoted_table(target.table)
-        self._place = {column.name: f"c{i}" for i, column in enumerate(fit.written)}
-        columns = [column for name in key for column in fit.written if column.name == name]
-        self._key = columns if len(columns) == len(key) else []  # a generated column can be a part of a key
-        self._time = next((column for column in fit.written if column.name == time), None)
+        self._place = fit.places
+        self._key, self._time = fit.key(key), fit.column(time)
         self._name = f"{quote(connection.database)}.`tidegate staging {number}`"
         connection.run(f"DROP TEMPORARY TABLE IF EXISTS {self._name}")
         values = ", ".join(f"t.{quote(column.name)} AS c{i}" for i, column in enumerate(fit.written))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pymysql
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import Family
 from blocks.dialects.mysql import catalog, inspection, key_text, lock, restore_target, snapshot, statements
 from blocks.dialects.mysql.deleter import MySQLDeleter
 from blocks.dialects.mysql.fields import write_fields
@@ -21,7 +22,8 @@ from blocks.dialects.mysql.session import Connection, quoted_table, session
 from blocks.dialects.mysql.snapshot import MySQLSnapshot
 from blocks.dialects.mysql.source_errors import translated
 from blocks.dialects.mysql.types import as_text
-from blocks.source import Family, Partitions, Slice
+from blocks.partitioning import Partitions
+from blocks.source import Slice
 from blocks.throttle.pressure import NoPressure
 from schemas.column_plan import Column, Kind
 from schemas.errors import ConfigError

@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from blocks.dialects.postgresql.catalog import delete_triggers
 from blocks.dialects.postgresql.deadline import answered_within
 from blocks.dialects.postgresql.lock_holders import lock_holders, running
@@ -23,7 +24,6 @@ from blocks.dialects.postgresql.statements import (
     locked_keys,
     operators_predicate,
 )
-from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from schemas.column_plan import Kind
 from schemas.config import PurgeOptions
 from schemas.job import Job

@@ -12,12 +12,12 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept, TooLarge
 from blocks.dialects.postgresql.deleter import COLLISIONS, PostgresDeleter, limit
 from blocks.dialects.postgresql.same_table import has_no_column_but
 from blocks.dialects.postgresql.session import Connection, statement, translate, translated
 from blocks.dialects.postgresql.statements import BATCH, count_keys, in_scope, key_batch, matches, source_value
 from blocks.dialects.postgresql.types import digest_expression, key_type
-from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept, TooLarge
 from schemas.column_plan import quote_identifier
 from schemas.job import Job
 from schemas.manifest import Manifest

@@ -15,8 +15,8 @@ from psycopg.pq import TransactionStatus
 from blocks.dialects.postgresql.session import Connection, literal, statement
 from blocks.dialects.postgresql.statements import source_value
 from blocks.dialects.postgresql.types import digest_expression
+from blocks.partitioning import Partition
 from blocks.run_log import log_event
-from blocks.source import Partition
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.errors import ConfigError, SourceError, SourceUnavailable
 from schemas.job import Job

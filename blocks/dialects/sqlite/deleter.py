@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from blocks.dialects.sqlite.catalog import column_names, delete_triggers, reuses_numbers
 from blocks.dialects.sqlite.moments import Value
 from blocks.dialects.sqlite.session import Connection, transaction
@@ -21,7 +22,6 @@ from blocks.dialects.sqlite.statements import delete_equal, in_window, look_at, 
 from blocks.dialects.sqlite.types import DIGEST_BYTES
 from blocks.dialects.sqlite.values import restorer
 from blocks.run_log import log_event
-from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from schemas.column_plan import Column
 from schemas.errors import ProofFailed, SourceError
 from schemas.job import Job

@@ -21,23 +21,15 @@ EXAMPLES = 5
 class SqliteStaging:
     """A temporary table of rows on their way into a table.
 
-    Args:
-        connection: Inside the transaction that is to put the rows back.
-        target: The table that receives them.
-        fit: How they fit.
-        key: The key's columns; rows of a table without one are known by their whole content.
-        time: Name of the time column; where there is no key, it limits where equal rows are looked for.
-        number: Tells the staging tables of a transaction apart.
+    Made inside the transaction that is to put the rows back (`blocks.source.Session.staging`).
     """
 
     def __init__(
         self, connection: Connection, target: Target, fit: Fit, key: tuple[str, ...], time: str, number: int
     ) -> None:
         self._connection, self._table, self._fit = connection, target.table.quoted, fit
-        self._place = {column.name: f"c{i}" for i, column in enumerate(fit.written)}
-        columns = [column for name in key for column in fit.written if column.name == name]
-        self._key = columns if len(columns) == len(key) else []  # a generated column can be a part of a key
-        self._time = next((column for column in fit.written if column.name == time), None)
+        self._place = fit.places
+        self._key, self._time = fit.key(key), fit.column(time)
         self._name = f'temp."tidegate staging {number}"'
         self._run(f"CREATE TABLE {self._name} ({', '.join(self._place.values())}, digest)")
 

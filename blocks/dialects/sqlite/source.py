@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import Family
 from blocks.dialects.sqlite import catalog, deleter, inspection
 from blocks.dialects.sqlite.lock import archiver_lock
 from blocks.dialects.sqlite.moments import format_named
@@ -22,7 +23,8 @@ from blocks.dialects.sqlite.source_errors import translated
 from blocks.dialects.sqlite.statements import count_by_window, count_rows, out_of_time, read_fields, slice_predicate
 from blocks.dialects.sqlite.types import as_text
 from blocks.dialects.sqlite.values import exchange_of, exchange_text_of
-from blocks.source import Family, Partitions, RowBatch, Slice
+from blocks.partitioning import Partitions
+from blocks.source import RowBatch, Slice
 from blocks.throttle.pressure import NoPressure
 from schemas.column_plan import Column
 from schemas.errors import ConfigError

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 
+from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from blocks.dialects.sqlserver import statements as sql
 from blocks.dialects.sqlserver.catalog import delete_triggers
 from blocks.dialects.sqlserver.connection import Connection, Locked
-from blocks.source import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
 from schemas.errors import SourceError
 from schemas.job import Job
 from schemas.manifest import Manifest
@@ -42,7 +42,10 @@ class SqlServerDeleter:
                         next_step="Settle what the triggers are to do.",
                     )
                 if deleted > len(batch):
-                    raise SourceError(f"{self._table.quoted} holds several rows with one key; none was deleted.")
+                    raise SourceError(
+                        f"{self._table.quoted} holds several rows with one key; none was deleted.",
+                        next_step="Make the key unique again.",
+                    )
         except Locked as error:
             raise Collision(error.what, next_step=error.next_step) from None
         return BatchOutcome(0, deleted, left)

@@ -19,13 +19,7 @@ EXAMPLES = 5
 class SqlServerStaging:
     """A temporary table of rows on their way into a table.
 
-    Args:
-        connection: Inside the transaction that is to put the rows back.
-        target: The table that receives them.
-        fit: How they fit.
-        key: The key's columns; rows of a table without one are known by their whole content.
-        time: Name of the time column; where there is no key, it limits where equal rows are looked for.
-        number: Tells the staging tables of a transaction apart.
+    Made inside the transaction that is to put the rows back (`blocks.source.Session.staging`).
     """
 
     def __init__(
@@ -34,9 +28,7 @@ class SqlServerStaging:
         self._connection, self._table, self._fit = connection, target.table.quoted, fit
         self._name = f"[#tidegate staging {number}]"
         self._value = {column.name: value_of(column, f"s.c{i}") for i, column in enumerate(fit.written)}
-        columns = [column for name in key for column in fit.written if column.name == name]
-        self._key = columns if len(columns) == len(key) else []
-        self._time = next((column for column in fit.written if column.name == time), None)
+        self._key, self._time = fit.key(key), fit.column(time)
         texts = ", ".join(f"c{i} nvarchar(max)" for i in range(len(fit.written)))
         connection.run(f"CREATE TABLE {self._name} ({texts}, digest char(16) NOT NULL)")
 

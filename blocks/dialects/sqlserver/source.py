@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from blocks.delete_by_proof import Family
 from blocks.dialects.sqlserver import statements as sql
 from blocks.dialects.sqlserver.catalog import check_expression, delete_triggers, derived_column, describe, target
 from blocks.dialects.sqlserver.connection import Connection, session
@@ -20,7 +21,8 @@ from blocks.dialects.sqlserver.deleter import SqlServerDeleter, as_json, transac
 from blocks.dialects.sqlserver.restore import SqlServerStaging
 from blocks.dialects.sqlserver.rows import decode
 from blocks.dialects.sqlserver.types import field_expression, read_expression
-from blocks.source import Family, Partitions, RowBatch, Slice
+from blocks.partitioning import Partitions
+from blocks.source import RowBatch, Slice
 from blocks.throttle.pressure import NoPressure, unsupported
 from schemas.column_plan import Column, Kind
 from schemas.errors import Busy, ConfigError
@@ -214,7 +216,10 @@ class SqlServerSession:
             query = f"SELECT CAST({read_expression(column, typed)} AS nvarchar(max))"
             ((text,),) = self.connection.rows(query, *[value] * query.count("%s"))
             if text is None:
-                raise ConfigError(f"The key {value!r} is no value of {column.name} ({column.source_type}).")
+                raise ConfigError(
+                    f"The key {value!r} is no value of {column.name} ({column.source_type}).",
+                    next_step="Correct the key and run it again.",
+                )
             texts.append(text)
         return texts
 
