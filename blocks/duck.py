@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 
 import duckdb
 
+from blocks.scratch import temporary_folder
 from schemas.config import Settings
 
 
@@ -13,13 +13,13 @@ from schemas.config import Settings
 def duck(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that is closed at the end."""
     # A folder of its own: spilled files have the same names in every connection.
-    with TemporaryDirectory(prefix="tidegate-duckdb-", dir=settings.temp_dir) as spilled:
+    with temporary_folder(settings.temp_dir) as spilled:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": settings.memory_limit,
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "preserve_insertion_order": "false",
-            "temp_directory": spilled,
+            "temp_directory": str(spilled),
         }
         with duckdb.connect(":memory:", config=config) as connection:
             connection.execute("SET TimeZone = 'UTC'")

@@ -8,17 +8,16 @@ import errno
 import os
 import shutil
 import stat
-import tempfile
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocks.lake import Entry
-from blocks.lake_paths import PROBE_FOLDER, SCRATCH_FOLDER, check_folder, check_path, escape_glob
+from blocks.lake_paths import SCRATCH_FOLDER, check_folder, check_path, escape_glob
 from blocks.local_errors import local_lake_error
-from blocks.scratch import scratch_folder, sweep
+from blocks.probe import keeps_what_was_written
+from blocks.scratch import scratch_folder, sweep, temporary_folder
 from schemas.errors import LakeError
 
 if TYPE_CHECKING:
@@ -50,16 +49,12 @@ class LocalLake:
                 self._make_folder(self.folder)
             with os.scandir(self.folder) as entries:
                 next(entries, None)
-        if write:
-            probe = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
-            created = self.put_if_absent(probe, b"probe")
-            if not created or self.read(probe) != b"probe" or self.put_if_absent(probe, b"again"):
-                raise LakeError(
-                    f"The file system of {self.folder} does not keep a file that was written once.",
-                    state="Nothing was archived or deleted.",
-                    next_step="Put the lake on a file system with hard links (ext4, xfs, NFS).",
-                )
-            self.delete([probe])
+        if write and not keeps_what_was_written(self):
+            raise LakeError(
+                f"The file system of {self.folder} does not keep a file that was written once.",
+                state="Nothing was archived or deleted.",
+                next_step="Put the lake on a file system with hard links (ext4, xfs, NFS).",
+            )
 
     def scratch(self) -> AbstractContextManager[Path]:
         """See `Lake.scratch`. It lies in the lake; in the system's temporary folder if the lake is read-only."""
@@ -75,7 +70,7 @@ class LocalLake:
             except OSError as error:
                 if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                     raise local_lake_error(error, self.folder, "Cannot make a scratch folder") from error
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-")))
+                folder = stack.enter_context(temporary_folder())
             yield folder
 
     def store(self, local: Path, path: str) -> None:

@@ -5,7 +5,6 @@ each writer leaves in the object's metadata, which tells "taken, by me" from "ta
 """
 
 import math
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocks.lake import Entry
-from blocks.lake_paths import PROBE_FOLDER, check_folder, check_path, escape_glob
+from blocks.lake_paths import check_folder, check_path, escape_glob
+from blocks.probe import keeps_what_was_written
 from blocks.s3_access import S3Access
 from blocks.s3_errors import FAILURES, s3_code, s3_error_of_key, s3_lake_error
 from blocks.s3_write import write_once
+from blocks.scratch import temporary_folder
 from schemas.errors import LakeError
 
 if TYPE_CHECKING:
@@ -68,28 +69,17 @@ class S3Lake:
     def check(self, *, write: bool) -> None:
         """See `Lake.check`. With `write`, a probe object is written, refused a second time, and removed."""
         self._page("Cannot list", self.prefix, 1)
-        if write:
-            probe = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
-            created = self.put_if_absent(probe, b"probe")
-            again = self.put_if_absent(probe, b"again")
-            content = self.read(probe)
-            self.delete([probe])
-            if not created or again or content != b"probe":
-                raise LakeError(
-                    f"The store of {self.url} ({self._access.place}) ignores `If-None-Match` or drops metadata: "
-                    "it overwrites what was written once.",
-                    state="Nothing was archived or deleted.",
-                    next_step="Use a store with conditional writes: AWS S3, MinIO, SeaweedFS, Ceph or R2 of today.",
-                )
+        if write and not keeps_what_was_written(self):
+            raise LakeError(
+                f"The store of {self.url} ({self._access.place}) ignores `If-None-Match` or drops metadata: "
+                "it overwrites what was written once.",
+                state="Nothing was archived or deleted.",
+                next_step="Use a store with conditional writes: AWS S3, MinIO, SeaweedFS, Ceph or R2 of today.",
+            )
 
     def scratch(self) -> AbstractContextManager[Path]:
         """See `Lake.scratch`."""
-        return self._scratch()
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="tidegate-", dir=self.temp_dir, ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        return temporary_folder(self.temp_dir)
 
     def store(self, local: Path, path: str) -> None:
         """See `Lake.store`. Each part travels with a checksum; the size in the store is compared at the end."""

@@ -4,10 +4,13 @@ Each folder NAME has a file NAME.lock beside it, which its owner holds locked. T
 process, so a lock that can be taken belongs to a folder that nobody needs any more.
 """
 
+import errno
 import fcntl
 import os
 import shutil
 import socket
+import stat
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -34,6 +37,26 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         with suppress(OSError):
             folder.with_name(f"{folder.name}.lock").unlink()
         os.close(lock)
+
+
+@contextmanager
+def temporary_folder(temp_dir: Path | None = None) -> Iterator[Path]:
+    """Yield a fresh folder outside of the lake, and remove those that killed runs of this user left there.
+
+    Args:
+        temp_dir: Where; by default the system's temporary folder. What is below `tidegate-<uid>` there is Tidegate's.
+
+    Raises:
+        OSError: `temp_dir` is missing or cannot be written, or somebody else has put something under that name.
+    """
+    parent = (temp_dir or Path(tempfile.gettempdir())) / f"tidegate-{os.getuid()}"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    found = parent.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "Not a folder of this user, and scratch files hold rows", str(parent))
+    sweep(parent)
+    with scratch_folder(parent) as folder:
+        yield folder
 
 
 def sweep(parent: Path) -> None:

@@ -5,7 +5,6 @@ python flows/verify_and_purge.py flights --manifest _tidegate/manifests/flights/
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -13,6 +12,7 @@ from prefect.runtime import flow_run
 from blocks.ledger import generations_of
 from blocks.open_lake import open_lake
 from blocks.run_log import log_event
+from blocks.scratch import temporary_folder
 from schemas.errors import Busy, Interrupted, TidegateError
 from schemas.project import Project
 from schemas.purge_outcome import PurgeOutcome
@@ -51,8 +51,8 @@ def verify_and_purge(
         manifests = [g.manifest.path for g in by_window(generations) if not g.is_purged(job.holds_digest)]
     run = run_id or str(flow_run.id)
     outcomes: list[PurgeOutcome] = []
-    with TemporaryDirectory(prefix="tidegate-", dir=job.settings.temp_dir) as scratch:
-        proofs = at_most(2, prove_task, ({"job": job, "manifest_path": m, "scratch": Path(scratch)} for m in manifests))
+    with temporary_folder(job.settings.temp_dir) as scratch:
+        proofs = at_most(2, prove_task, ({"job": job, "manifest_path": m, "scratch": scratch} for m in manifests))
         for unit, proven in in_units(job, manifests, proofs):
             try:
                 verified = [proof.result() for proof in proven]

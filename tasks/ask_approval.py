@@ -6,8 +6,6 @@ waiting for `tidegate approve`. A paused run holds no connection, no snapshot an
 
 from collections.abc import Sequence
 from contextvars import copy_context
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import Annotated
 from uuid import UUID
@@ -22,6 +20,7 @@ from pydantic import Field
 from blocks.open_lake import open_lake
 from blocks.plans import Plans
 from blocks.run_log import log_event
+from blocks.scratch import temporary_folder
 from schemas.errors import Busy, Interrupted, TidegateError
 from schemas.job import Job
 from schemas.purge_outcome import PurgeOutcome
@@ -53,8 +52,8 @@ def prove_and_seal(job: Job, manifests: Sequence[str], run_id: str) -> Sealed:
     asked = [manifest for manifest in manifests if manifest not in approved]
     verified: list[VerifiedGeneration] = []
     failed: list[PurgeOutcome] = []
-    with TemporaryDirectory(prefix="tidegate-", dir=job.settings.temp_dir) as scratch:
-        proofs = at_most(2, prove_task, ({"job": job, "manifest_path": m, "scratch": Path(scratch)} for m in asked))
+    with temporary_folder(job.settings.temp_dir) as scratch:
+        proofs = at_most(2, prove_task, ({"job": job, "manifest_path": m, "scratch": scratch} for m in asked))
         for manifest, proof in zip(asked, proofs, strict=True):
             try:
                 verified.append(proof.result())

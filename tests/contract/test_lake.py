@@ -1,6 +1,7 @@
 """What `blocks.lake.Lake` promises, asked of every kind of lake, the S3 one against a real server."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blocks.lake import Entry, Lake
+from blocks.lake_paths import PROBE_FOLDER
 from schemas.errors import LakeError, Retry
 
 HOSTILE = [
@@ -37,6 +39,14 @@ def test_new_lake_passes_the_write_check_and_keeps_nothing_of_it(any_lake: Lake)
     any_lake.check(write=True)
     any_lake.check(write=False)
     assert paths(any_lake) == []
+
+
+def test_the_write_check_removes_the_probes_of_killed_runs_and_no_others(any_lake: Lake) -> None:
+    hour_ago, minute_ago = (f"{time.time_ns() - seconds * 10**9:016x}-{'0' * 32}" for seconds in (3700, 60))
+    for name in (hour_ago, minute_ago, "a file of somebody's"):
+        any_lake.put_if_absent(f"{PROBE_FOLDER}/{name}", b"probe")
+    any_lake.check(write=True)
+    assert paths(any_lake) == sorted(f"{PROBE_FOLDER}/{name}" for name in (minute_ago, "a file of somebody's"))
 
 
 def test_stored_file_is_listed_found_read_and_fetched(any_lake: Lake) -> None:
