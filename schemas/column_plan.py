@@ -113,6 +113,11 @@ class Column(BaseModel):
         return _ARROW[self.kind]
 
     @property
+    def stored_by_choice(self) -> bool:
+        """Whether it may be stored otherwise than its type alone says: as text, or as moments."""
+        return self.exact_text or bool(self.text_format)
+
+    @property
     def identity(self) -> tuple[object, ...]:
         """What must be equal for two columns' values to be digested alike."""
         return (

@@ -63,11 +63,6 @@ class Fit:
         return next((column for column in self.written if column.name == name), None)
 
 
-def _by_choice(column: Column) -> bool:
-    """Return whether a column may be stored otherwise than its type alone says: as text, or as moments."""
-    return column.exact_text or bool(column.text_format)
-
-
 def fit(target: Target, archived: tuple[Column, ...], what: str) -> Fit:
     """Return how rows with the archived columns fit into the table.
 
@@ -90,7 +85,7 @@ def fit(target: Target, archived: tuple[Column, ...], what: str) -> Fit:
             not_proven.append(column.name)
         elif there is None:
             problems.append(f"{column.name} ({column.source_type}) is not there")
-        elif there.source_type != column.source_type or (there.kind != column.kind and not _by_choice(column)):
+        elif there.source_type != column.source_type or (there.kind != column.kind and not column.stored_by_choice):
             problems.append(f"{column.name} is {there.source_type} there and {column.source_type} in the archive")
         else:
             # Stored as the archive has it: as text by choice (columns.as_text), or with moments written in its way.

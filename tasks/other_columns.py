@@ -30,6 +30,6 @@ def refuse_other_columns(session: Session, job: Job, manifest: Manifest) -> None
 def _same_type(now: Column | None, archived: Column) -> bool:
     # What is stored as text by choice (columns.as_text), or as the moments that a text holds, is of another kind than
     # the catalog says.
-    by_choice = archived.exact_text or bool(archived.text_format)
-    same_kind = now is not None and (now.kind == archived.kind or by_choice)
-    return now is not None and same_kind and now.source_type == archived.source_type
+    if now is None or now.source_type != archived.source_type:
+        return False
+    return now.kind == archived.kind or archived.stored_by_choice

@@ -26,15 +26,17 @@ def still_in_source(project: Project, archive: Archive, session: Session, member
 
 def _with_these_keys(session: Session, member: Member) -> int:
     table = session.describe(member.table)
-    names = [column.name for column in member.rows.key_columns]
-    key = tuple(column for name in names if (column := table.column(name)))
-    if len(key) < len(names):
+    archived = member.rows.key_columns
+    missing = [column.name for column in archived if not table.column(column.name)]
+    if missing:
         raise ConfigError(
-            f"{table.quoted} has no longer the key ({', '.join(names)}), so whether it still holds the rows cannot be "
-            "told.",
+            f"{table.quoted} has no longer the key ({', '.join(column.name for column in archived)}), so whether it "
+            "still holds the rows cannot be told.",
             state=NOTHING_ERASED,
             next_step="If none of them is there, erase them with --without-source.",
         )
+    # The keys were written as the archive stores them, which the catalog does not know of.
+    key = tuple(column if column.stored_by_choice else table.column(column.name) or column for column in archived)
     return sum(session.count_keys(table, key, keys) for keys in member.rows.key_texts())
 
 

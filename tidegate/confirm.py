@@ -21,6 +21,15 @@ def refuse_unasked(what: str) -> None:
     raise click.UsageError(f"{what} for good: look at it with --dry-run, then say --yes.")
 
 
-def confirmed(word: str, what: str) -> bool:
-    """Ask for the word, and return whether it was typed."""
-    return bool(click.prompt(f"{what} Type {word} to go on", default="", show_default=False, err=True) == word)
+class NotConfirmed(click.ClickException):
+    """Something else than the word was typed."""
+
+
+def confirm(word: str, what: str) -> None:
+    """Ask for the word.
+
+    Raises:
+        NotConfirmed: It was not typed.
+    """
+    if click.prompt(f"{what} Type {word} to go on", default="", show_default=False, err=True) != word:
+        raise NotConfirmed(f"That was not {word}: nothing was done.")

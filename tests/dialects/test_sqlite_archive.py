@@ -11,9 +11,11 @@ from sqlite_bench import SqliteBench
 from blocks.dialects.sqlite.source import SQLite
 from blocks.source import Slice
 from schemas.column_plan import quote_identifier
+from schemas.erasure import ErasureRequest, StillNeeded
 from schemas.errors import ConfigError, SourceError
 from schemas.restore import RestoreConflict
 from schemas.window import Window
+from tasks.erase import erase_rows
 
 NAMES = ("select", "Mixed Case", "ünï😀", 'quo"te', "sin'gle", "semi;colon", "?", "?1", ":name", "rowid", "--",
          "digest", "[x]", "new\nline", "tidegate_digest")  # fmt: skip
@@ -293,6 +295,22 @@ def test_a_column_of_mixed_values_is_kept_as_text_when_told(shop: SqliteBench) -
     assert (shop.run().state, shop.count()) == ("done", 0)
     shop.restore()
     assert shop.content() == before
+
+
+def test_a_key_that_is_kept_as_text_is_found_in_the_lake_and_in_the_source(shop: SqliteBench) -> None:
+    shop.sql("CREATE TABLE orders (id TEXT NOT NULL PRIMARY KEY, placed_at DATETIME, note TEXT)")
+    for key in ("7", b"7", "it's"):
+        shop.sql("INSERT INTO orders VALUES (?, '2024-01-01 00:00:00', 'a')", key)
+    shop.configure(columns={"as_text": ["id"]})
+    shop.run()
+    rows = ErasureRequest.of(keys=["x'37'"])
+    shop.sql("INSERT INTO orders VALUES (x'37', '2026-01-01 00:00:00', 'somebody')")
+    with pytest.raises(StillNeeded, match="still holds 1 of the rows"):
+        erase_rows(shop.project, shop.project.archives[0], rows, "run")
+    shop.sql("DELETE FROM orders")
+    report = erase_rows(shop.project, shop.project.archives[0], rows, "run")
+    assert report.totals["rows"] == 1
+    assert shop.restore().rows == 2
 
 
 def test_a_key_may_be_null_where_nothing_is_purged(shop: SqliteBench) -> None:

@@ -72,8 +72,11 @@ def there_and_back(bench: Bench) -> RestoreReport:
     return report
 
 
-def test_values_of_every_type_go_back_as_they_were(bench: Bench) -> None:
+@pytest.mark.parametrize("as_text", [False, True])
+def test_values_of_every_type_go_back_as_they_were(bench: Bench, as_text: bool) -> None:
     bench.sql(TYPES)
+    if as_text:
+        bench.configure(columns={"as_text": [f"v {i}" for i in range(len(VALUES))]})
     columns = ", ".join(f'"v {i}" {name}' for i, (name, _) in enumerate(VALUES))
     bench.sql(f"CREATE TABLE orders (id int PRIMARY KEY, placed_at date DEFAULT '2024-01-01', {columns})")
     bench.sql("INSERT INTO orders (id) VALUES (0)")

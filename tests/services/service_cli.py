@@ -72,8 +72,8 @@ class CommandLine:
         )  # fmt: skip
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def on_a_terminal(self, *arguments: str) -> str:
-        """Return what a person would see, control sequences included; the run has to succeed."""
+    def on_a_terminal(self, *arguments: str, typed: str = "", exit_code: int = 0) -> str:
+        """Return what a person would see who types this, control sequences included."""
         ours, theirs = pty.openpty()
         variables = {**self.all_variables, "TERM": "xterm-256color"}
         variables.pop("NO_COLOR", None)
@@ -84,12 +84,13 @@ class CommandLine:
                 command, cwd=self.folder, env=variables, stdin=theirs, stdout=theirs, stderr=theirs
             )
             os.close(theirs)
+            os.write(ours, typed.encode())
             while select.select([ours], [], [], 100)[0]:
                 try:
                     seen += os.read(ours, 65536)
                 except OSError:  # EIO: the other side is closed
                     break
-            assert process.wait(30) == 0, seen.decode()
+            assert process.wait(30) == exit_code, seen.decode()
         finally:
             os.close(ours)
         return seen.decode()

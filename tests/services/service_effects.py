@@ -1,8 +1,8 @@
-"""Records the effects of a run on the source and on the lake, in order, and kills the process at one of them.
+"""The effects of a run on the source and on the lake, recorded in order, and a process that dies at one of them.
 
 An effect is a call that may change something that outlives the process: a statement that is not known to read only,
 a COMMIT of such statements, an archiver's lock, and what stores, puts or deletes in the lake. The run log's records
-go through the lake. To be installed in a process of its own: the classes stay as they are changed here.
+go through the lake. Which calls of a driver these are, `recorded_sources` and `recorded_lakes` know.
 """
 
 import functools
@@ -15,28 +15,27 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import psycopg
+from typing import Any, Literal, TypeAlias, get_args
 
 from blocks.lake_paths import PROBE_FOLDER
-from blocks.local_lake import LocalLake
 
 Moment = Literal["before", "middle", "after"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
+LOCKING = frozenset({"lock", "unlock"})
 
-# Everything that a lake does is one or the other; a test finds what is new.
-LAKE_EFFECTS = frozenset({"store", "put_if_absent", "delete"})
-LAKE_READS = frozenset(
-    {"attach", "check", "duckdb_path", "fetch", "find", "folder", "list", "read", "read_many", "scratch", "url"}
-)
-_READS = re.compile(r"(SELECT|WITH|SET|RESET|SHOW|BEGIN|START|ROLLBACK|EXPLAIN(?! ANALYZE|\s*\())\b", re.IGNORECASE)
-_LOCKS = re.compile(r"\bpg_(try_)?advisory_(xact_)?lock", re.IGNORECASE)
-_CHANGES = re.compile(
-    r"\bFOR (NO KEY )?(UPDATE|KEY SHARE|SHARE)\b|\b(INSERT INTO|DELETE FROM|UPDATE \S+ SET|MERGE INTO)\b"
-    r"|\b(next|set)val\b",
+_READS = re.compile(
+    r"(SELECT|WITH|SET|RESET|SHOW|BEGIN|START|ROLLBACK|EXPLAIN(?! ANALYZE|\s*\()"
+    r"|PRAGMA (main\.)?(table_xinfo|table_list|index_list|index_info|foreign_key_list|encoding)"
+    r"|PRAGMA (foreign_keys|query_only|busy_timeout) =)(?!\w)",
     re.IGNORECASE,
 )
+_LOCKS = re.compile(r"\bpg_(try_)?advisory_(xact_)?lock|\bGET_LOCK\(", re.IGNORECASE)
+_CHANGES = re.compile(
+    r"\bFOR (NO KEY )?(UPDATE|KEY SHARE|SHARE)\b|\b(INSERT INTO|DELETE FROM|UPDATE \S+ SET|MERGE INTO)\b"
+    r"|\b(next|set)val\b|\bSET (GLOBAL|PERSIST)",
+    re.IGNORECASE,
+)
+_BEGINS = re.compile(r"(BEGIN|START TRANSACTION|ROLLBACK(?! TO))\b", re.IGNORECASE)  # or ends without a COMMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Effect:
     @property
     def mutates(self) -> bool:
         """Whether something is different afterwards: not by a lock, nor by the probe that a writable lake gets."""
-        return self.what != "lock" and not self.on.startswith(PROBE_FOLDER)
+        return self.what not in LOCKING and not self.on.startswith(PROBE_FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +80,71 @@ def effects_in(file: Path) -> list[Effect]:
     return effects
 
 
-def record_effects(file: Path, kill: Kill | None = None) -> None:
-    """Record the effects of this process in a file, from here on, and die where told."""
-    _Recorder(file, kill).install()
+class Recorder:
+    """Records the effects of this process in a file, from here on, and kills it where told.
 
+    Args:
+        file: Where to, a line an effect.
+        kill: Where to die.
 
-class _Recorder:
+    Attributes:
+        current: The effect that is being made.
+    """
+
     def __init__(self, file: Path, kill: Kill | None) -> None:
         self._out = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._kill = kill
         self._number: Counter[str | None] = Counter()
-        self._current: Effect | None = None
-        self._halved = 0
         self._changed: set[int] = set()  # connections with a transaction that changed something
-
-    def install(self) -> None:
-        for name in LAKE_EFFECTS:
-            _wrap(LocalLake, name, functools.partial(self._in_lake, name))
-        # psycopg.RawCursor, of which Tidegate's cursors are, inherits these.
-        _wrap(psycopg.Cursor, "execute", self._statement)
-        _wrap(psycopg.Cursor, "executemany", self._statement)
-        _wrap(psycopg.Connection, "commit", self._commit)
-        self._wrap_copy()
-        self._wrap_transaction()
-        for name in ("link", "unlink"):
-            self._wrap_halves(name)
+        self.current: Effect | None = None
 
     @contextmanager
-    def _effect(self, place: str, what: str, on: str) -> Iterator[None]:
+    def effect(self, place: str, what: str, on: str) -> Iterator[None]:
+        """Be about to make an effect in the block, and die before or after it if so told."""
         self._number.update([None, what])
-        self._current, self._halved = Effect(place, what, on), 0
-        self._say(self._current)
-        self._reach("before")
-        yield
-        self._reach("after")
-        self._current = None
+        self.current = Effect(place, what, on)
+        self._say(self.current)
+        try:
+            self._reach("before")
+            yield
+            self._reach("after")
+        finally:
+            self.current = None
+
+    def middle(self) -> None:
+        """Be in the middle of the present effect."""
+        assert self.current is not None
+        self._say(Effect(self.current.place, self.current.what, self.current.on, halves=True))
+        self._reach("middle")
+
+    def statement(self, connection: object, text: str) -> AbstractContextManager[None] | None:
+        """Return the effect that a statement is, if it is one; that a connection has one to commit is remembered."""
+        text = " ".join(text.split())
+        if _LOCKS.search(text):
+            return self.effect("source", "lock", text)
+        if text.upper() == "COMMIT":
+            return self.committing(connection)
+        if _BEGINS.match(text):
+            self.begins(connection)
+        if all(_READS.match(part) and not _CHANGES.search(part) for part in text.split("; ")):
+            return None
+        self._changed.add(id(connection))
+        what, _, on = text.partition(" ")
+        return self.effect("source", what.upper(), on[:120])
+
+    def begins(self, connection: object) -> None:
+        """Forget what a connection has changed: another transaction begins."""
+        self._changed.discard(id(connection))
+
+    def committing(self, connection: object) -> AbstractContextManager[None] | None:
+        """Return the effect that a COMMIT is, if there is something to commit."""
+        if id(connection) not in self._changed:
+            return None
+        self._changed.discard(id(connection))
+        return self.effect("source", "COMMIT", "")
 
     def _reach(self, moment: Moment) -> None:
-        kill, current = self._kill, self._current
+        kill, current = self._kill, self.current
         if kill is None or current is None or kill.moment != moment or kill.what not in (None, current.what):
             return
         if kill.number == self._number[kill.what] - 1:
@@ -127,98 +153,28 @@ class _Recorder:
     def _say(self, effect: Effect) -> None:
         os.write(self._out, (json.dumps(asdict(effect)) + "\n").encode())
 
-    def _in_lake(self, what: str, lake: LocalLake, *arguments: Any) -> tuple[AbstractContextManager[None] | None, Any]:
-        if what != "delete":
-            return self._effect("lake", what, arguments[1 if what == "store" else 0]), arguments
-        paths = list(arguments[0])
-        return self._effect("lake", what, ", ".join(paths)) if paths else None, (paths,)
 
-    def _statement(
-        self, cursor: psycopg.Cursor[Any], query: Any, *arguments: Any
-    ) -> tuple[AbstractContextManager[None] | None, Any]:
-        text = query.as_string() if hasattr(query, "as_string") else query
-        text = " ".join((text.decode() if isinstance(text, bytes) else text).split())
-        arguments = (query, *arguments)
-        if _LOCKS.search(text):
-            return self._effect("source", "lock", text), arguments
-        if all(_READS.match(part) and not _CHANGES.search(part) for part in text.split("; ")):
-            return None, arguments
-        self._changed.add(id(cursor.connection))
-        what, _, on = text.partition(" ")
-        return self._effect("source", what.upper(), on[:120]), arguments
-
-    def _commit(self, connection: psycopg.Connection[Any]) -> tuple[AbstractContextManager[None] | None, Any]:
-        return self._committing(connection), ()
-
-    def _committing(self, connection: psycopg.Connection[Any]) -> AbstractContextManager[None] | None:
-        if id(connection) not in self._changed:
-            return None
-        self._changed.discard(id(connection))
-        return self._effect("source", "COMMIT", "")
-
-    def _wrap_copy(self) -> None:
-        original = psycopg.Cursor.copy
-
-        @contextmanager
-        def copy(cursor: psycopg.Cursor[Any], query: Any, *arguments: Any, **options: Any) -> Iterator[psycopg.Copy]:
-            effect, _ = self._statement(cursor, query)
-            with effect or _nothing(), original(cursor, query, *arguments, **options) as copied:
-                yield copied
-
-        psycopg.Cursor.copy = copy  # type: ignore[method-assign, assignment]
-
-    def _wrap_transaction(self) -> None:
-        original = psycopg.Connection.transaction
-
-        @contextmanager
-        def transaction(
-            connection: psycopg.Connection[Any], *arguments: Any, **options: Any
-        ) -> Iterator[psycopg.Transaction]:
-            self._changed.discard(id(connection))
-            opened = original(connection, *arguments, **options)
-            inner = opened.__enter__()
-            try:
-                yield inner
-            except BaseException as error:
-                if not opened.__exit__(type(error), error, error.__traceback__):
-                    raise
-            else:
-                with self._committing(connection) or _nothing():
-                    opened.__exit__(None, None, None)
-
-        psycopg.Connection.transaction = transaction  # type: ignore[method-assign]
-
-    def _wrap_halves(self, name: str) -> None:
-        """A file is about to get its name, or the second of several paths is about to be deleted."""
-        original = getattr(os, name)
-        first = {"link": 1, "unlink": 2}[name]
-
-        @functools.wraps(original)
-        def call(*arguments: Any, **options: Any) -> None:
-            current = self._current
-            if current is not None and (current.what == "delete") == (name == "unlink"):
-                self._halved += 1
-                if self._halved == first:
-                    self._say(Effect(current.place, current.what, current.on, halves=True))
-                    self._reach("middle")
-            original(*arguments, **options)
-
-        setattr(os, name, call)
+# Of a call: the effect that it is, if it is one, and the arguments to call it with.
+EffectOf: TypeAlias = Callable[..., tuple[AbstractContextManager[None] | None, Any]]
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def wrap(owner: Any, name: str, effect_of: EffectOf) -> None:
+    """Have a function, or a method of a class, be called inside of the effect that it is, if it is one.
 
-
-def _wrap(owner: type, name: str, effect_of: Callable[..., tuple[AbstractContextManager[None] | None, Any]]) -> None:
-    """Have a method be called inside of the effect that it is, if it is one."""
+    For good: to be done in a process of its own.
+    """
     original = getattr(owner, name)
 
     @functools.wraps(original)
-    def call(self: Any, *arguments: Any, **options: Any) -> Any:
-        effect, arguments = effect_of(self, *arguments)
-        with effect or _nothing():
-            return original(self, *arguments, **options)
+    def call(*arguments: Any, **options: Any) -> Any:
+        effect, arguments = effect_of(*arguments)
+        with effect or nothing():
+            return original(*arguments, **options)
 
     setattr(owner, name, call)
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    """Be no effect."""
+    yield

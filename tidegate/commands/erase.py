@@ -55,7 +55,7 @@ def erase(
     wanted = project.archive(name)
     request = ErasureRequest.of(keys=keys or None, where=where, reason=reason)
 
-    from tidegate.confirm import can_ask, confirmed, refuse_unasked
+    from tidegate.confirm import can_ask, confirm, refuse_unasked
     from tidegate.show.erasure import show_erasure
 
     if not (dry_run or yes or can_ask(output)):
@@ -70,8 +70,7 @@ def erase(
             output.give(planned.as_json(), lambda console: show_erasure(console, planned, project.settings.zone))
             return
         show_erasure(output.messages, planned, project.settings.zone)
-        if not confirmed(name, "These rows will be erased for good."):
-            raise click.Abort
+        confirm(name, "These rows will be erased for good.")
 
     from pydantic import SecretStr
 

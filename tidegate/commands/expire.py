@@ -35,7 +35,7 @@ def expire(output: Output, config_dir: Path, *, name: str, dry_run: bool, yes: b
     project = Project.load(config_dir)
     wanted = project.archive(name)
 
-    from tidegate.confirm import can_ask, confirmed, refuse_unasked
+    from tidegate.confirm import can_ask, confirm, refuse_unasked
     from tidegate.show.expiry import show_expiry
 
     if not (dry_run or yes or can_ask(output)):
@@ -52,8 +52,7 @@ def expire(output: Output, config_dir: Path, *, name: str, dry_run: bool, yes: b
         show_expiry(output.messages, planned, project.settings.zone)
         if not (planned.totals["expired"] or planned.old_copies):
             return
-        if not confirmed(name, "This will leave the lake for good."):
-            raise click.Abort
+        confirm(name, "This will leave the lake for good.")
 
     from tidegate.call_flow import call_flow
 
