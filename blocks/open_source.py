@@ -10,9 +10,9 @@ from blocks.source_url import secret_replica_url_of, secret_url_of
 from schemas.config import Source as SourceConfig
 from schemas.config import SourceType
 from schemas.errors import SourceUnavailable
-from schemas.job import Job
 from schemas.manifest import Snapshot
 from schemas.project import Project
+from schemas.reading import Reading
 
 # A dialect is imported when a source of its type is opened: nobody needs the drivers of all databases.
 DIALECTS: dict[SourceType, str] = {
@@ -40,7 +40,7 @@ def _opened(source: SourceConfig, url: str) -> Source:
     return opened
 
 
-def replica_obstacles(source: SourceConfig, job: Job) -> Iterator[tuple[str, str]]:
+def replica_obstacles(source: SourceConfig, job: Reading) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the replica that exports are to read from, and what to do about it; if there is one."""
     url = secret_replica_url_of(source)
     if url is not None:
@@ -48,18 +48,18 @@ def replica_obstacles(source: SourceConfig, job: Job) -> Iterator[tuple[str, str
 
 
 @contextmanager
-def reading_snapshot(job: Job, earlier: Sequence[Snapshot]) -> Iterator[SourceSnapshot]:
+def reading_snapshot(job: Reading, earlier: Sequence[Snapshot]) -> Iterator[SourceSnapshot]:
     """Hold a moment of the source for an export: of the replica, if the source has one, otherwise of the source.
 
     Args:
-        job: The job.
-        earlier: What other generations of the window were read from.
+        job: What is to be read.
+        earlier: What other generations of it were read from.
 
     Raises:
         SourceUnavailable: The replica is behind, and something was read elsewhere before: its old versions of rows
             would pass for newer ones.
     """
-    source = Project.load(job.config_dir).source(job.archive.source)
+    source = Project.load(job.config_dir).source(job.source_name)
     url = secret_replica_url_of(source)
     if url is None:
         with open_source(source).snapshot() as snapshot:
@@ -69,17 +69,17 @@ def reading_snapshot(job: Job, earlier: Sequence[Snapshot]) -> Iterator[SourceSn
     with _opened(source, url).snapshot() as snapshot:
         if behind and any(other.cluster != snapshot.record.cluster for other in earlier):
             raise SourceUnavailable(
-                f"The replica of {source.name} is behind, and earlier generations of the window were read elsewhere.",
-                state="Nothing of this window was committed or deleted.",
+                f"The replica of {source.name} is behind, and earlier generations were read elsewhere.",
+                state="Nothing was committed or deleted.",
                 next_step="Run the same command again once the replica has caught up, or take `replica` out of "
                 "sources.yaml for now.",
             )
         yield snapshot
 
 
-def source_of(job: Job) -> Source:
+def source_of(job: Reading) -> Source:
     """Return the database that a job's rows are in; its connection is looked up now."""
-    return source_named(job.config_dir, job.archive.source)
+    return source_named(job.config_dir, job.source_name)
 
 
 def source_named(config_dir: Path, name: str) -> Source:

@@ -13,6 +13,7 @@ class Progress:
 
     Attributes:
         waits: What the work waits for, in words; None while it goes on.
+        what: What is worked on, where it is not the window that tells.
     """
 
     phase: str
@@ -20,16 +21,19 @@ class Progress:
     rows: int
     of_rows: int
     waits: str | None = None
+    what: str = ""
 
 
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
 
 
-def report_progress(phase: str, window: Window, rows: int, of_rows: int, waits: str | None = None) -> None:
+def report_progress(
+    phase: str, window: Window, rows: int, of_rows: int, waits: str | None = None, what: str = ""
+) -> None:
     """Tell all listeners; cheap when there are none."""
     for listener in _listeners:
-        listener(Progress(phase, window, rows, of_rows, waits))
+        listener(Progress(phase, window, rows, of_rows, waits, what))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from blocks.throttle.pressure import Pressure
 from schemas.column_plan import Column
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
+from schemas.reading import Reading
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
@@ -30,19 +31,34 @@ from schemas.window import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """Rows of a job's table: those of a window that are in scope.
+class Since:
+    """Rows from a value of a column on, and those without a value, of which nobody can tell when they came.
 
     Attributes:
-        window: The window.
+        column: An integer, or one that holds moments.
+        value: Where to begin: rows with this very value are among them.
+    """
+
+    column: Column
+    value: int | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows of a table that are in scope: those of a window, or all, or those since some value.
+
+    Attributes:
+        window: The window of a job, or None.
         where: The operator's predicate, or None.
         written_after: If given, only rows that this earlier snapshot does not vouch for. It must be one that
             `vouches_for` accepts.
+        since: If given, only rows from there on; instead of a window.
     """
 
-    window: Window
+    window: Window | None = None
     where: str | None = None
     written_after: Snapshot | None = None
+    since: Since | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +114,7 @@ class Session(Protocol):
         """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
         ...
 
-    def check_export(self, job: Job) -> None:
+    def check_export(self, job: Reading) -> None:
         """Find what would make reading fail, or read less than all: rights, hidden rows, a wrong predicate.
 
         Raises:
@@ -135,7 +151,7 @@ class Session(Protocol):
         """Return how many rows no window can hold: those whose time is NULL, those beyond years 1 to 9998."""
         ...
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         ...
 
@@ -224,11 +240,11 @@ class SourceSnapshot(Protocol):
         """Return whether row versions here can be told to be older than that earlier snapshot."""
         ...
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows, asked by another driver than the one that reads them."""
         ...
 
-    def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
+    def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows, in the stored types.
 
         Raises:

@@ -85,6 +85,7 @@ class Column(BaseModel):
             they are written back as they were.
         derived: The source expression that computes it; such a column is no column of the table.
         generated: The source computes it from other columns; it is stored and proven, never written back.
+        added: Tidegate adds it to rows of the raw layer; it is of no source, so no digest covers it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,6 +102,7 @@ class Column(BaseModel):
     text_format: str = ""
     derived: str | None = None
     generated: bool = False
+    added: bool = False
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -201,8 +203,8 @@ def canonical_field(column: Column) -> str:
 
 
 def row_digest(columns: tuple[Column, ...]) -> str:
-    """Return DuckDB SQL (UBIGINT) for the digest of a stored row."""
-    return f"md5_number_upper(concat_ws(',', {', '.join(canonical_field(c) for c in columns)}))"
+    """Return DuckDB SQL (UBIGINT) for the digest of a stored row: of what its source has."""
+    return f"md5_number_upper(concat_ws(',', {', '.join(canonical_field(c) for c in columns if not c.added)}))"
 
 
 def exchange_text(column: Column) -> str:

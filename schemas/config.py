@@ -4,6 +4,7 @@ Everything that a configuration can say is importable from here; `schemas.projec
 """
 
 import re
+from collections import Counter
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, available_timezones
@@ -23,6 +24,7 @@ from schemas.config_model import ConfigModel, Name, ProjectPath, WholeNumber, in
 from schemas.config_problems import did_you_mean
 from schemas.connection import Connection
 from schemas.duration import Duration
+from schemas.extract_config import RAW, ExtractOptions, ExtractTable, TableEntry
 from schemas.table_name import TableName
 from schemas.window import WindowUnit
 
@@ -109,15 +111,39 @@ class Settings(ConfigModel):
 
 
 class Source(ConfigModel):
-    """A database that rows leave.
+    """A database that rows leave, or are copied from.
 
     `replica` is a streaming replica that exports read from; all else, deleting above all, is done at `connection`.
+    `tables` are copied into the raw layer by `tidegate ingest`, as `extract` says; a source that is not `enabled` is
+    left out unless it is named.
     """
 
     name: Name
     type: SourceType
+    enabled: bool = True
     connection: Connection
     replica: Connection | None = None
+    tables: tuple[TableEntry, ...] = ()
+    extract: ExtractOptions | None = None
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_have_folders_of_their_own(cls, tables: tuple[ExtractTable, ...]) -> tuple[ExtractTable, ...]:
+        twice = [folder for folder, n in Counter(table.folder.casefold() for table in tables).items() if n > 1]
+        if twice:
+            raise ValueError(f"must not lie in one folder of the lake: {', '.join(twice)}; give one of them a `name`")
+        return tables
+
+    @field_validator("extract")
+    @classmethod
+    def _extract_is_of_tables(cls, extract: ExtractOptions | None, info: ValidationInfo) -> ExtractOptions | None:
+        if extract is not None and info.data.get("tables") == ():
+            raise ValueError("says how `tables` are read, and there are none")
+        return extract
+
+    def raw_dataset(self, table: ExtractTable) -> str:
+        """Return where a table of this source lies in the lake."""
+        return f"{RAW}/{self.name}/{table.folder}"
 
     @field_validator("replica")
     @classmethod

@@ -1,13 +1,11 @@
 """A job: all that is needed to export, prove and purge the windows of one archive, on whatever machine."""
 
-from pathlib import Path
-from zoneinfo import ZoneInfo
-
 from pydantic import BaseModel, ConfigDict
 
 from schemas.column_plan import Column
-from schemas.config import Archive, Settings
+from schemas.config import Archive
 from schemas.hold import ReadHold, holds_digest
+from schemas.reading import Reading
 from schemas.table import Table
 
 
@@ -29,34 +27,39 @@ class Parent(BaseModel):
     foreign_key: tuple[str, ...]
 
 
-class Job(BaseModel):
+class Job(Reading):
     """An archive's configuration, checked against its table.
 
-    Holds no secret: the source is named, and its connection is looked up in `config_dir` where it is used.
-
     Attributes:
-        columns: What is stored, in order: the table's columns without the excluded ones, then the derived ones.
-        key: Names of the key's columns; () if there is none, and then nothing can be purged.
-        average_row_bytes: A row's size as text, with out-of-line values, judged by a sample.
-        gate_digest: SHA-256 of the gate's definition, or None without a gate.
         parent: Of a child's job: `where` of the archive is the parent's, and so are the windows.
         children: Jobs of the tables whose rows leave together with the rows that they belong to.
         holds: The archive's legal holds, which cover rows of its own table.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    config_dir: Path
-    settings: Settings
     archive: Archive
-    table: Table
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    average_row_bytes: int = 0
-    gate_digest: str | None = None
     parent: Parent | None = None
     children: "tuple[Job, ...]" = ()
     holds: tuple[ReadHold, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Where the configuration says it, for errors."""
+        return f"archives[{self.archive.name}]"
+
+    @property
+    def source_name(self) -> str:
+        """The source's name in `sources.yaml`."""
+        return self.archive.source
+
+    @property
+    def where(self) -> str | None:
+        """The operator's predicate; a child's is its parent's, and speaks of the parent's columns."""
+        return None if self.parent else self.archive.where
+
+    @property
+    def with_children(self) -> bool:
+        """Whether rows of other tables leave together with the rows that they belong to."""
+        return bool(self.archive.children)
 
     @property
     def dataset(self) -> str:
@@ -78,16 +81,6 @@ class Job(BaseModel):
         return holds_digest(self.archive.holds)
 
     @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of window and partition boundaries."""
-        return self.settings.zone
-
-    @property
     def time(self) -> Column:
         """The column that windows slice."""
         return next(c for c in self.columns if c.name == self.archive.time_column)
-
-    @property
-    def key_columns(self) -> tuple[Column, ...]:
-        """The key's columns, in the key's order."""
-        return tuple(next(c for c in self.columns if c.name == name) for name in self.key)

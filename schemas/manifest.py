@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.column_plan import Column
+from schemas.extracted import Extracted
 from schemas.record import Record
 from schemas.window import Window
 
@@ -110,10 +111,12 @@ class Manifest(Record):
     Attributes:
         supersedes: Paths of the generations in whose place it stands, oldest first.
         erasures: What was erased from each of these, and so is not in the next one, or in this.
+        extracted: Of a generation of the raw layer, whose window is the day on which it was read: how. It has version
+            3: a reader that knows nothing of it would take old states of a table for rows that are still there.
     """
 
     kind: ClassVar[str] = "manifest"
-    newest_version: ClassVar[int] = 2
+    newest_version: ClassVar[int] = 3
 
     archive: str
     dataset: str
@@ -138,6 +141,7 @@ class Manifest(Record):
     written_by: str
     supersedes: tuple[str, ...] = ()
     erasures: tuple[ErasedRows, ...] = ()
+    extracted: Extracted | None = None
 
     @property
     def path(self) -> str:

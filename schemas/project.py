@@ -13,6 +13,7 @@ from schemas.config_file import read_config_file
 from schemas.config_model import PROJECT_FOLDER, ConfigModel
 from schemas.config_problems import config_error, did_you_mean, problems_of
 from schemas.errors import ConfigError
+from schemas.extract_config import LAYERS, ExtractTable
 
 SETTINGS_FILE, SOURCES_FILE, ARCHIVES_FILE = "settings.yaml", "sources.yaml", "archives.yaml"
 
@@ -38,7 +39,7 @@ class Project:
 
     @classmethod
     def load(cls, config_dir: Path | str) -> Self:
-        """Read `settings.yaml` (optional), `sources.yaml` and `archives.yaml`.
+        """Read `settings.yaml` (optional), `sources.yaml` and `archives.yaml` (optional if a source has `tables`).
 
         Relative paths in them start from the folder that `config_dir` is in. Passwords in files are not read yet.
 
@@ -49,7 +50,7 @@ class Project:
         problems: list[str] = []
         settings = _settings(folder, problems)
         sources = _read(folder / SOURCES_FILE, _Sources, "sources", problems)
-        archives = _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
+        archives = _archives(folder, sources, problems)
         if sources and archives:
             problems += _contradictions(sources.sources, archives.archives)
         if problems or not (settings and sources and archives):
@@ -93,6 +94,32 @@ class Project:
         is_child = name in children and all(archive.name != name for archive in self.archives)
         return children[name] if is_child else self.archive(name)
 
+    def extractable(self, sources: Sequence[str] = (), tables: Sequence[str] = ()) -> list[tuple[Source, ExtractTable]]:
+        """Return the tables to be extracted, in their order: those of all enabled sources, or of the named ones.
+
+        Args:
+            sources: Names of sources; they need not be enabled.
+            tables: Names of tables, or of their folders; by default all of these sources.
+
+        Raises:
+            ConfigError: A source or table is not there, or there is nothing to extract.
+        """
+        chosen = [self.source(name) for name in sources] or [source for source in self.sources if source.enabled]
+        found = [(source, entry) for source in chosen for entry in source.tables]
+        named = {name for _, entry in found for name in (entry.folder, str(entry.table), entry.table.name)}
+        unknown = [name for name in tables if name not in named]
+        if unknown or not found:
+            where = ", ".join(source.name for source in chosen) or "no enabled source"
+            raise ConfigError(
+                f"There is no table '{unknown[0]}' under {where}{did_you_mean(unknown[0], named) or '.'}"
+                if unknown
+                else f"There are no tables to extract: {where} has no `tables` in {self.config_dir / SOURCES_FILE}.",
+                state="No source and no lake was touched.",
+                next_step=f"List them under `tables` of the source in {self.config_dir / SOURCES_FILE}.",
+            )
+        wanted = set(tables)
+        return [(s, e) for s, e in found if not wanted or wanted & {e.folder, str(e.table), e.table.name}]
+
     def source(self, name: str) -> Source:
         """Return the source called `name`.
 
@@ -135,6 +162,13 @@ def _settings(folder: Path, problems: list[str]) -> Settings | None:
     return Settings.model_validate({}, context=_context(folder))
 
 
+def _archives(folder: Path, sources: _Sources | None, problems: list[str]) -> _Archives | None:
+    # A project that only fills the raw layer has none.
+    if sources and any(source.tables for source in sources.sources) and not (folder / ARCHIVES_FILE).exists():
+        return _Archives(archives=())
+    return _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
+
+
 def _wrong(folder: Path, problems: list[str]) -> ConfigError:
     return config_error(
         f"The configuration in {folder} is wrong",
@@ -167,6 +201,12 @@ def _contradictions(sources: Sequence[Source], archives: Sequence[Archive]) -> I
         if archive.source not in known:
             hint = did_you_mean(archive.source, known) or f"; known: {', '.join(known) or 'none'}"
             yield f"{ARCHIVES_FILE}: archives[{archive.name}].source: there is no source '{archive.source}'{hint}"
+        for folder in archive.folders:
+            if folder.split("/")[0].casefold() in LAYERS:
+                yield (
+                    f"{ARCHIVES_FILE}: archives[{archive.name}].folder: '{folder}' is a layer's place in the lake;"
+                    f" {', '.join(LAYERS)} are taken"
+                )
     for place, archive in enumerate(archives):
         for other in archives[:place]:
             if _overlap(archive.resolved_folder, other.resolved_folder):

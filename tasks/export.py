@@ -17,18 +17,19 @@ from blocks.ledger import Generation, Ledger
 from blocks.machine_errors import machine_errors
 from blocks.open_lake import open_lake
 from blocks.open_source import reading_snapshot
-from blocks.parquet_writer import DatasetWriter, WrittenFile
+from blocks.parquet_writer import DatasetWriter
 from blocks.progress import report_progress
 from blocks.quarantine import Quarantine
 from blocks.source import RowBatch, Slice, SourceSnapshot
 from schemas.errors import GateFailed, ProofFailed, SourceError
 from schemas.exported import Exported
 from schemas.job import Job
-from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex, dataset_of
+from schemas.manifest import Attestation, Intent, Manifest, as_hex, dataset_of
 from schemas.partition import partition_path
 from schemas.window import Window
 from tasks.known_rows import KnownRows, known_rows
 from tasks.plan import unknown_rows
+from tasks.store_files import combined, store_file
 
 NOTHING_DONE = "Nothing of this window was committed or deleted."
 
@@ -190,8 +191,18 @@ class _Export:
         # An attempt that failed half-way has left files; the next one must not meet their names.
         stem = f"{window.id}-g{generation:06d}-{uuid4().hex[:12]}"
         ledger.begin(Intent(stem=stem, run_id=run_id, at=datetime.now(UTC)))
-        digest = sum(file.digest for file in written) % 2**64
-        files = tuple(self._store(file, stem, n) for n, file in enumerate(written))
+        digest = combined(written)
+        files = tuple(
+            store_file(
+                self._lake,
+                file,
+                "/".join(filter(None, [job.dataset, partition_path(file.partition)])),
+                stem,
+                n,
+                digest=job.archive.proof == "rows",
+            )
+            for n, file in enumerate(written)
+        )
         manifest = Manifest(
             archive=job.archive.name,
             dataset=job.dataset,
@@ -236,19 +247,6 @@ class _Export:
             f"For example the rows with key {', '.join(self._examples)}.",
             state="Nothing of this window was committed or deleted.",
             next_step="Correct the rows or the gate, or set on_gate_failure: quarantine in archives.yaml.",
-        )
-
-    def _store(self, file: WrittenFile, stem: str, number: int) -> DataFile:
-        folder = "/".join(filter(None, [self._job.dataset, partition_path(file.partition)]))
-        path = f"{folder}/{stem}-{number:04d}.parquet"
-        self._lake.store(file.local, path)
-        return DataFile(
-            path=path,
-            rows=file.rows,
-            size_bytes=file.size_bytes,
-            sha256=file.sha256,
-            digest=as_hex(file.digest) if self._job.archive.proof == "rows" else None,
-            partition=file.partition,
         )
 
 

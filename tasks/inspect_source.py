@@ -1,6 +1,5 @@
 """Checks an archive's configuration against its table, before anything is read or written."""
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -9,7 +8,6 @@ from blocks.open_source import open_source, replica_obstacles
 from blocks.source import Session, Source
 from schemas.column_plan import TIME_KINDS, Column
 from schemas.config import Archive
-from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError, TidegateError
 from schemas.job import Job
 from schemas.partition import check_partition_keys
@@ -18,6 +16,7 @@ from schemas.table import Table
 from schemas.window import WindowUnit, as_moment
 from tasks.holds import read_holds
 from tasks.inspect_family import reference_obstacles, with_children
+from tasks.stored_columns import stored_columns
 
 _UNTOUCHED = "Nothing was read, written or deleted."
 
@@ -89,55 +88,17 @@ def _all_obstacles(session: Session, job: Job) -> Iterator[tuple[str, str]]:
 
 
 def _columns(session: Session, archive: Archive, table: Table) -> tuple[Column, ...]:
-    names = [column.name for column in table.columns]
-    for key, wanted in (
+    named = (
         ("time_column", [] if archive.time_column in archive.columns.derive else [archive.time_column]),
         ("key", archive.key or ()),
-        ("columns.exclude", archive.columns.exclude),
-        ("columns.as_text", archive.columns.as_text),
         ("purge.discard_columns", archive.purge.discard_columns),
-    ):
-        for name in wanted:
-            if name not in names:
-                raise ConfigError(
-                    f"archives[{archive.name}].{key}: {archive.table} has no column {name!r}"
-                    f"{did_you_mean(name, names) or '.'}",
-                    next_step=f"Correct the name in archives.yaml. The table's columns: {', '.join(names)}.",
-                )
-    kept = [
-        _stored(session, archive, table, column)
-        for column in table.columns
-        if column.name not in archive.columns.exclude
-    ]
-    for name, expression in archive.columns.derive.items():
-        if name in names:
-            raise ConfigError(
-                f"archives[{archive.name}].columns.derive: {archive.table} already has a column {name!r}.",
-                next_step="Give the derived column a name of its own.",
-            )
-        kept.append(session.derived_column(table, name, expression))
-    alike = [name for name, count in Counter(column.name.casefold() for column in kept).items() if count > 1]
-    if alike:
-        raise ConfigError(
-            f"{archive.table} has columns whose names differ only in case ({', '.join(alike)}); readers of the lake "
-            "cannot tell them apart.",
-            next_step="Exclude one of them (columns.exclude) and derive it under another name (columns.derive).",
-        )
-    return tuple(kept)
+    )
+    return stored_columns(session, table, archive.columns, f"archives[{archive.name}]", named, archive.time_column)
 
 
 def _key(archive: Archive, table: Table) -> tuple[str, ...]:
     key = archive.key or table.primary_key
     return () if set(key) & set(archive.columns.exclude) else tuple(key)
-
-
-def _stored(session: Session, archive: Archive, table: Table, column: Column) -> Column:
-    """Return a column as the archive wants it stored."""
-    if column.name in archive.columns.as_text:
-        return session.as_text(column)
-    if column.name == archive.time_column and column.kind not in TIME_KINDS:
-        return session.as_time(table, column) or column
-    return column
 
 
 def _check_time(job: Job) -> None:

@@ -22,6 +22,7 @@ from tasks.audit import audit
 from tasks.erase import erase_rows
 from tasks.expire import expire_windows
 from tasks.export import export_window
+from tasks.ingest_table import ingest_table
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
 from tasks.remove_orphans import remove_orphans
@@ -74,6 +75,10 @@ restore_task = task(name="restore", task_run_name="restore-{archive.name}", cach
 erase_task = task(name="erase", task_run_name="erase-{archive.name}", cache_policy=NO_CACHE)(erase_rows)
 expire_task = task(name="expire", task_run_name="expire-{archive.name}", cache_policy=NO_CACHE, **RETRYING)(
     expire_windows
+)
+# What is committed is not read again: the watermark of a second attempt is where the first one came to.
+ingest_task = task(name="ingest", task_run_name="ingest-{source}-{table}", cache_policy=NO_CACHE, **RETRYING)(
+    ingest_table
 )
 audit_task = task(name="audit", cache_policy=NO_CACHE, **RETRYING)(audit)
 orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)

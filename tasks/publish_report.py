@@ -4,6 +4,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from blocks.run_log import log_event
 from schemas.audit import AuditFailed, AuditReport
+from schemas.ingest_report import IngestFailed, IngestReport
 from schemas.report import RunFailed, RunReport
 from schemas.restore import RestoreReport
 
@@ -22,6 +23,21 @@ def publish_report(report: RunReport) -> RunReport:
         )
     if report.state == "failed":
         raise RunFailed(report)
+    return report
+
+
+def publish_ingest(report: IngestReport) -> IngestReport:
+    """Log the totals, draw the tables as an artifact of the flow run, and return the report.
+
+    Raises:
+        IngestFailed: A table failed; the error carries the report.
+    """
+    log_event("ingest_done", tables=len(report.tables), **report.totals)
+    rows = [table.model_dump(mode="json", exclude={"error"}) for table in report.tables]
+    if rows:
+        create_table_artifact(table=rows, key="ingest", description="Tables that were read into the raw layer")
+    if report.state == "failed":
+        raise IngestFailed(report)
     return report
 
 

@@ -8,7 +8,7 @@ from tidegate.prefect_threads import end_prefect_threads
 
 pytest_plugins = [
     "service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_cli", "service_replica",
-    "service_mariadb", "mysql_bench",
+    "service_mariadb", "mysql_bench", "ingest_bench",
 ]  # fmt: skip
 
 

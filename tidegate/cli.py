@@ -11,6 +11,7 @@ COMMANDS = {
     "approve": "tidegate.commands.approve:approve",
     "verify": "tidegate.commands.verify:verify",
     "restore": "tidegate.commands.restore:restore",
+    "ingest": "tidegate.commands.ingest:ingest",
     "erase": "tidegate.commands.erase:erase",
     "expire": "tidegate.commands.expire:expire",
     "query": "tidegate.commands.query:query",
@@ -18,10 +19,13 @@ COMMANDS = {
     "demo": "tidegate.commands.demo:demo",
 }
 
+ALIASES = {"extract": "ingest"}
+
 FLOWS = {
     "archive": "tidegate.commands.archive:archive",
     "approve": "tidegate.commands.approve:approve",
     "restore": "tidegate.commands.restore:restore",
+    "ingest": "tidegate.commands.ingest:ingest",
     "erase": "tidegate.commands.erase:erase",
     "expire-lake": "tidegate.commands.expire:expire",
     "verify-and-purge": "tidegate.commands.verify_and_purge:verify_and_purge",
@@ -38,7 +42,8 @@ class LazyGroup(BoundedGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        return _imported(COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+        name = ALIASES.get(cmd_name, cmd_name)
+        return _imported(COMMANDS[name]) if name in COMMANDS else None
 
 
 HELP = """Drain hot databases into a Parquet lake; delete from the source only what is proven to be in the lake.

@@ -11,7 +11,7 @@ from blocks.progress import Progress, listening
 from tidegate.show.labels import window_label
 from tidegate.show.output import Output
 
-_DONE = {"export": "archived", "verify": "proven", "purge": "purged", "restore": "restored"}
+_DONE = {"export": "archived", "verify": "proven", "purge": "purged", "restore": "restored", "extract": "extracted"}
 _BARS = 4  # at a time; more windows than that are not worked on side by side
 
 
@@ -39,28 +39,29 @@ class _Shown:
         self._bars = bars
         self._whole = bars.add_task(first, total=None, rows="")
         self._tasks: dict[tuple[str, str], TaskID] = {}
-        self._windows: dict[str, set[str]] = {}
+        self._done: dict[str, set[str]] = {}
         self._lock = Lock()
 
     def say(self, text: str) -> None:
         self._bars.update(self._whole, description=text)
 
     def __call__(self, progress: Progress) -> None:
-        key = progress.phase, progress.window.id
+        key = progress.phase, progress.what or progress.window.id
         rows = f"{progress.rows:,} of {progress.of_rows:,} rows"
         if progress.waits:
             rows += f", waits: {progress.waits}"
         with self._lock:
             if progress.rows >= progress.of_rows:
                 self._drop(key)
-                self._windows.setdefault(progress.phase, set()).add(progress.window.id)
-                counts = ", ".join(f"{_DONE.get(p, p)} {len(w)}" for p, w in self._windows.items())
-                self.say(f"Windows: {counts}")
+                self._done.setdefault(progress.phase, set()).add(key[1])
+                counts = ", ".join(f"{_DONE.get(p, p)} {len(w)}" for p, w in self._done.items())
+                self.say(f"{'Tables' if progress.what else 'Windows'}: {counts}")
                 return
             if key not in self._tasks:
                 while len(self._tasks) >= _BARS:
                     self._drop(next(iter(self._tasks)))
-                label = f"{progress.phase} {window_label(progress.window.start, progress.window.end)}"
+                what = progress.what or window_label(progress.window.start, progress.window.end)
+                label = f"{progress.phase} {what}"
                 self._tasks[key] = self._bars.add_task(label, total=progress.of_rows, rows=rows)
             self._bars.update(self._tasks[key], completed=progress.rows, total=progress.of_rows, rows=rows)
 

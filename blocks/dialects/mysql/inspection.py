@@ -12,6 +12,7 @@ from blocks.dialects.mysql.statements import export_rows, operators_predicate
 from blocks.throttle.pressure import unsupported
 from schemas.errors import ConfigError
 from schemas.job import Job
+from schemas.reading import Reading
 from schemas.table import Table
 
 _WORKS_ON = re.compile(r"\b(DELETE|UPDATE|REPLACE|CALL)\b", re.IGNORECASE)
@@ -24,14 +25,14 @@ _SHOWING = frozenset(
 )  # fmt: skip
 
 
-def check_export(connection: Connection, job: Job) -> None:
+def check_export(connection: Connection, job: Reading) -> None:
     """Find what would make reading fail.
 
     Raises:
         ConfigError: The user may not read all columns, or the predicate is wrong.
     """
     table = quoted_table(job.table)
-    if job.archive.children:
+    if job.with_children:
         raise families_refused(job)
     if not job.table.may_select:
         raise ConfigError(
@@ -39,13 +40,13 @@ def check_export(connection: Connection, job: Job) -> None:
             next_step=f"GRANT SELECT ON {table} TO the user that the source connects as.",
         )
     _check_digests(connection)
-    where = job.archive.where
+    where = job.where
     if where is not None:
         try:
             check_expression(connection, table, where)
         except pymysql.Error as error:
             raise ConfigError(
-                f"archives[{job.archive.name}].where: {said(error)}",
+                f"{job.label}.where: {said(error)}",
                 next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
             ) from None
     connection.rows(f"EXPLAIN {export_rows(table, job.columns, f'1 = 1{operators_predicate(where)}', digest=True)}")
@@ -62,10 +63,10 @@ def _check_digests(connection: Connection) -> None:
         ) from None
 
 
-def families_refused(job: Job) -> ConfigError:
+def families_refused(job: Reading) -> ConfigError:
     """Return the error that says that children do not leave together with their parents here."""
     return ConfigError(
-        f"archives[{job.archive.name}].children: families of tables are for PostgreSQL.",
+        f"{job.label}.children: families of tables are for PostgreSQL.",
         next_step="Archive each of the tables by an entry of its own, those that refer to others first.",
     )
 

@@ -11,8 +11,8 @@ from blocks.dialects.mysql.source_errors import translated
 from blocks.dialects.mysql.statements import checked_columns, count_rows, export_rows, slice_predicate
 from blocks.dialects.mysql.wire import read_columns
 from blocks.source import RowBatch, Slice
-from schemas.job import Job
 from schemas.manifest import Snapshot
+from schemas.reading import Reading
 
 TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 16_384
@@ -29,15 +29,15 @@ class MySQLSnapshot:
         """Return False: no row says when it was written."""
         return False
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         with translated(self.connection.url):
-            query = count_rows(quoted_table(job.table), slice_predicate(job.time, rows))
+            query = count_rows(quoted_table(job.table), slice_predicate(job, rows))
             return int(self.connection.one(query)[0])
 
-    def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
+    def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
-        query = export_rows(quoted_table(job.table), job.columns, slice_predicate(job.time, rows), digest=digest)
+        query = export_rows(quoted_table(job.table), job.columns, slice_predicate(job, rows), digest=digest)
         batch_rows = max(64, min(MAX_BATCH_ROWS, TARGET_BATCH_BYTES // max(1, job.average_row_bytes)))
         checked = checked_columns(job.columns)
         with translated(self.connection.url):

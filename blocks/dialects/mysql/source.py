@@ -29,6 +29,7 @@ from schemas.column_plan import Column, Kind
 from schemas.errors import ConfigError
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
+from schemas.reading import Reading
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
@@ -89,7 +90,7 @@ class MySQLSession:
         """Return how large a row is as text."""
         return catalog.average_row_bytes(self.connection, table)
 
-    def check_export(self, job: Job) -> None:
+    def check_export(self, job: Reading) -> None:
         """Find what would make reading fail."""
         inspection.check_export(self.connection, job)
 
@@ -129,9 +130,9 @@ class MySQLSession:
         without, beyond = self.connection.one(query)
         return int(without), int(beyond)
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
-        query = statements.count_rows(quoted_table(job.table), statements.slice_predicate(job.time, rows))
+        query = statements.count_rows(quoted_table(job.table), statements.slice_predicate(job, rows))
         return int(self.connection.one(query)[0])
 
     def count_keys(self, table: Table, key: tuple[Column, ...], keys: tuple[pa.StringArray, ...]) -> int:

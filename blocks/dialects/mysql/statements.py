@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from blocks.dialects.mysql.session import literal, quote
 from blocks.dialects.mysql.types import charset_of, comes_back, digest_expression, read_expression
-from blocks.source import Slice
+from blocks.source import Since, Slice
 from schemas.column_plan import Column, Kind
+from schemas.job import Job
+from schemas.reading import Reading
 from schemas.window import Window
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?")
@@ -33,10 +35,19 @@ def in_window(time: Column, window: Window, where: str | None) -> str:
     return f"{name} >= {bound(window.start)} AND {name} < {bound(window.end)}" + operators_predicate(where)
 
 
-def slice_predicate(time: Column, rows: Slice) -> str:
+def slice_predicate(job: Reading, rows: Slice) -> str:
     """Return the predicate of a slice's rows; no snapshot of MySQL vouches for rows."""
     assert rows.written_after is None
-    return in_window(time, rows.window, rows.where)
+    if rows.window is None:
+        return f"{_since(rows.since) if rows.since else 'TRUE'}{operators_predicate(rows.where)}"
+    assert isinstance(job, Job)
+    return in_window(job.time, rows.window, rows.where)
+
+
+def _since(since: Since) -> str:
+    name, value = quote(since.column.name), since.value
+    begin = str(value) if isinstance(value, int) else bound(value)
+    return f"({name} >= {begin} OR {name} IS NULL)"
 
 
 def operators_predicate(where: str | None) -> str:

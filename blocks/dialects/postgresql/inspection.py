@@ -12,17 +12,18 @@ from blocks.dialects.postgresql.statements import export_rows, operators_predica
 from schemas.column_plan import quote_identifier
 from schemas.errors import ConfigError
 from schemas.job import Job
+from schemas.reading import Reading
 from schemas.table import Table
 
 
-def check_export(connection: Connection, job: Job) -> None:
+def check_export(connection: Connection, job: Reading) -> None:
     """Find what would make reading fail, or read less than all.
 
     Raises:
         ConfigError: The role may not read all rows, or the predicate is wrong.
     """
     _check_rights(connection, job.table)
-    where = None if job.parent else job.archive.where  # a child's is its parent's, and was checked there
+    where = job.where
     _check_where(connection, job, where)
     # The server plans the export, so that what is left to go wrong is found before the first window.
     query = export_rows(
@@ -46,7 +47,7 @@ def _check_rights(connection: Connection, table: Table) -> None:
         )
 
 
-def _check_where(connection: Connection, job: Job, where: str | None) -> None:
+def _check_where(connection: Connection, job: Reading, where: str | None) -> None:
     """Find a wrong predicate before the first window."""
     if where is None:
         return
@@ -56,7 +57,7 @@ def _check_where(connection: Connection, job: Job, where: str | None) -> None:
         connection.execute(statement(query), prepare=True)
     except psycopg.Error as error:
         raise ConfigError(
-            f"archives[{job.archive.name}].where: {str(error).strip()}",
+            f"{job.label}.where: {str(error).strip()}",
             next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
         ) from None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from blocks.dialects.postgresql.catalog import describe
 from blocks.dialects.postgresql.inspection import check_export
 from blocks.dialects.postgresql.session import Connection, session, translated
-from schemas.job import Job
+from schemas.reading import Reading
 
 _IDENTITY = "SELECT (SELECT system_identifier FROM pg_control_system()), current_database(), pg_is_in_recovery()"
 # Of a replica: what it has replayed. Of a primary: what it has written.
@@ -19,14 +19,14 @@ SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_curre
 _PASSED = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn"
 
 
-def replica_obstacles(primary_url: str, replica_url: str, job: Job) -> Iterator[tuple[str, str]]:
+def replica_obstacles(primary_url: str, replica_url: str, job: Reading) -> Iterator[tuple[str, str]]:
     """Yield why the one is no replica of the other, or cannot be read in its place, and what to do about it.
 
     Raises:
         ConfigError: It may not be read, or has no such table.
         SourceUnavailable: One of them could not be reached.
     """
-    where = f"sources.yaml: sources[{job.archive.source}].replica"
+    where = f"sources.yaml: sources[{job.source_name}].replica"
     with (
         session(primary_url) as primary,
         translated(primary_url),
@@ -60,9 +60,9 @@ def _identity(connection: Connection) -> tuple[int, str, bool]:
     return found[0], found[1], found[2]
 
 
-def _other_table(replica: Connection, job: Job) -> Iterator[tuple[str, str]]:
-    name = job.archive.table
-    if describe(replica, name.schema_name, name.name).columns != job.table.columns:
+def _other_table(replica: Connection, job: Reading) -> Iterator[tuple[str, str]]:
+    name = job.table.quoted
+    if describe(replica, job.table.schema_name, job.table.name).columns != job.table.columns:
         yield (
             f"The replica does not have the columns of {name} as the primary has them now: it is behind.",
             "Run it again once the replica has caught up (pg_stat_replication on the primary).",

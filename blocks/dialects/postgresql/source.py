@@ -33,6 +33,7 @@ from blocks.source import RowBatch, Slice
 from schemas.column_plan import Column, Kind
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
+from schemas.reading import Reading
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
@@ -91,7 +92,7 @@ class PostgresSession:
         """Return how large a row is as text."""
         return catalog.average_row_bytes(self.connection, table)
 
-    def check_export(self, job: Job) -> None:
+    def check_export(self, job: Reading) -> None:
         """Find what would make reading fail, or read less than all."""
         inspection.check_export(self.connection, job)
 
@@ -123,7 +124,7 @@ class PostgresSession:
         without, beyond = self.connection.execute(statement(query)).fetchone() or (0, 0)
         return without, beyond
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         query = count_rows(job.table.quoted, slice_predicate(job, rows))
         return int((self.connection.execute(statement(query)).fetchone() or (0,))[0])
@@ -183,11 +184,11 @@ class PostgresSnapshot:
         """Return whether that earlier snapshot's fence holds here."""
         return snapshot.fence_holds(self.held.connection, snapshot_)
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         return self.held.number(count_rows(job.table.quoted, slice_predicate(job, rows)))
 
-    def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
+    def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
         predicate = slice_predicate(job, rows)
         query = export_rows(job.table.quoted, job.columns, predicate, digest=digest, utf8=job.table.utf8)

@@ -5,9 +5,10 @@ from datetime import datetime
 from blocks.dialects.postgresql.same_table import defined_before
 from blocks.dialects.postgresql.session import literal
 from blocks.dialects.postgresql.types import digest_expression, key_type, read_expression, value_expression
-from blocks.source import Slice
+from blocks.source import Since, Slice
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.job import Job
+from schemas.reading import Reading
 from schemas.window import Window, WindowUnit
 
 DIGEST_ALIAS = "digest"
@@ -43,13 +44,22 @@ def in_scope(job: Job, window: Window, where: str | None) -> str:
     return f"({columns}) IN ({parents})"
 
 
-def slice_predicate(job: Job, rows: Slice) -> str:
+def slice_predicate(job: Reading, rows: Slice) -> str:
     """Return the predicate of a slice's rows."""
+    if rows.window is None:
+        return f"{_since(rows.since) if rows.since else 'true'}{operators_predicate(rows.where)}"
+    assert isinstance(job, Job)
     predicate = in_scope(job, rows.window, rows.where)
     if rows.written_after is None:
         return predicate
     assert rows.written_after.xmin is not None
     return f"{predicate} AND NOT ({older_than_fence(job.table.quoted, rows.written_after.xmin)})"
+
+
+def _since(since: Since) -> str:
+    value = since.value
+    begin = str(value) if isinstance(value, int) else bound(value, since.column.kind)
+    return f"({since.column.quoted} >= {begin} OR {since.column.quoted} IS NULL)"
 
 
 def operators_predicate(where: str | None) -> str:

@@ -9,33 +9,34 @@ from blocks.dialects.sqlite.statements import export_rows, operators_predicate
 from blocks.throttle.pressure import unsupported
 from schemas.errors import ConfigError
 from schemas.job import Job
+from schemas.reading import Reading
 
 
-def check_export(connection: Connection, job: Job) -> None:
+def check_export(connection: Connection, job: Reading) -> None:
     """Find what would make reading fail, or read less than all.
 
     Raises:
         ConfigError: It is a family, or the predicate is wrong.
     """
-    if job.archive.children:
+    if job.with_children:
         raise families_refused(job)
-    if job.archive.where is not None:
+    if job.where is not None:
         try:
-            check_expression(connection, job.table, job.archive.where)
+            check_expression(connection, job.table, job.where)
         except WrongExpression as error:
             raise ConfigError(
-                f"archives[{job.archive.name}].where: {error}",
+                f"{job.label}.where: {error}",
                 next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
             ) from None
     # SQLite plans the export, so that what is left to go wrong is found before the first window.
-    predicate = f"true{operators_predicate(job.archive.where)}"
+    predicate = f"true{operators_predicate(job.where)}"
     connection.execute(f"EXPLAIN {export_rows(job.table.quoted, job.columns, predicate, with_digest=True)}").close()
 
 
-def families_refused(job: Job) -> ConfigError:
+def families_refused(job: Reading) -> ConfigError:
     """Return the error that says that children do not leave together with their parents here."""
     return ConfigError(
-        f"archives[{job.archive.name}].children: families of tables are not supported for SQLite.",
+        f"{job.label}.children: families of tables are not supported for SQLite.",
         next_step="Archive each of the tables by an entry of its own, those that refer to others first.",
     )
 

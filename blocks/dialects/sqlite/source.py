@@ -20,7 +20,14 @@ from blocks.dialects.sqlite.restore import SqliteStaging
 from blocks.dialects.sqlite.rows import read_rows
 from blocks.dialects.sqlite.session import Connection, database_path, session, transaction
 from blocks.dialects.sqlite.source_errors import translated
-from blocks.dialects.sqlite.statements import count_by_window, count_rows, out_of_time, read_fields, slice_predicate
+from blocks.dialects.sqlite.statements import (
+    count_by_window,
+    count_rows,
+    in_window,
+    out_of_time,
+    read_fields,
+    slice_predicate,
+)
 from blocks.dialects.sqlite.types import as_text
 from blocks.dialects.sqlite.values import exchange_of, exchange_text_of
 from blocks.partitioning import Partitions
@@ -30,6 +37,7 @@ from schemas.column_plan import Column
 from schemas.errors import ConfigError
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
+from schemas.reading import Reading
 from schemas.restore import UNTOUCHED
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
@@ -97,7 +105,7 @@ class SqliteSession:
         """Return how large a row is."""
         return catalog.average_row_bytes(self.connection, table)
 
-    def check_export(self, job: Job) -> None:
+    def check_export(self, job: Reading) -> None:
         """Find what would make reading fail."""
         inspection.check_export(self.connection, job)
 
@@ -129,7 +137,7 @@ class SqliteSession:
         without, beyond = self.connection.execute(query).fetchone()
         return without, beyond
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         return _count(self.connection, job, rows)
 
@@ -141,7 +149,7 @@ class SqliteSession:
         """Write keys and MD5s of fields as CSV. It cannot tell which rows have changed since the snapshot."""
         keys = tuple(c for name in manifest.key for c in manifest.columns if c.name == name)
         time = next(c for c in manifest.columns if c.name == manifest.time_column)
-        predicate = slice_predicate(job.table.quoted, time, Slice(manifest.window, manifest.where))
+        predicate = in_window(job.table.quoted, time, manifest.window, manifest.where)
         query = read_fields(job.table.quoted, keys, manifest.columns, predicate)
         with target.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file)
@@ -214,20 +222,18 @@ class SqliteSnapshot:
         """SQLite numbers no row versions."""
         return False
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         return _count(self.connection, job, rows)
 
-    def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
+    def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
         return read_rows(
-            self.connection, self.path, job.table, job.columns, slice_predicate(job.table.quoted, job.time, rows),
+            self.connection, self.path, job.table, job.columns, slice_predicate(job, rows),
             key=job.key, with_digest=digest, average_row_bytes=job.average_row_bytes,
         )  # fmt: skip
 
 
-def _count(connection: Connection, job: Job, rows: Slice) -> int:
-    (count,) = connection.execute(
-        count_rows(job.table.quoted, slice_predicate(job.table.quoted, job.time, rows))
-    ).fetchone()
+def _count(connection: Connection, job: Reading, rows: Slice) -> int:
+    (count,) = connection.execute(count_rows(job.table.quoted, slice_predicate(job, rows))).fetchone()
     return int(count)

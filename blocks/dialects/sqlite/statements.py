@@ -8,8 +8,10 @@ from datetime import datetime
 
 from blocks.dialects.sqlite.moments import format_named, within
 from blocks.dialects.sqlite.types import digest, fields, read_expression, reference
-from blocks.source import Slice
+from blocks.source import Since, Slice
 from schemas.column_plan import Column
+from schemas.job import Job
+from schemas.reading import Reading
 from schemas.window import Window, WindowUnit
 
 
@@ -18,10 +20,22 @@ def in_window(table: str, time: Column, window: Window, where: str | None) -> st
     return within(format_named(time.text_format), reference(table, time), window) + operators_predicate(where)
 
 
-def slice_predicate(table: str, time: Column, rows: Slice) -> str:
+def slice_predicate(job: Reading, rows: Slice) -> str:
     """Return the predicate of a slice's rows; no snapshot of SQLite vouches for any."""
     assert rows.written_after is None
-    return in_window(table, time, rows.window, rows.where)
+    if rows.window is None:
+        return f"{_since(job, rows.since) if rows.since else 'true'}{operators_predicate(rows.where)}"
+    assert isinstance(job, Job)
+    return in_window(job.table.quoted, job.time, rows.window, rows.where)
+
+
+def _since(job: Reading, since: Since) -> str:
+    name, value = reference(job.table.quoted, since.column), since.value
+    if isinstance(value, int):
+        later = f"{name} >= {value}"
+    else:
+        later = format_named(since.column.text_format).between(name, value, None)
+    return f"({later} OR {name} IS NULL)"
 
 
 def operators_predicate(where: str | None) -> str:

@@ -28,6 +28,7 @@ from schemas.column_plan import Column, Kind
 from schemas.errors import Busy, ConfigError
 from schemas.job import Job
 from schemas.manifest import Manifest, Snapshot
+from schemas.reading import Reading
 from schemas.restore_target import Fit, Target
 from schemas.table import Table
 from schemas.table_name import TableName
@@ -115,9 +116,9 @@ class SqlServerSession:
         query = f"SELECT AVG(size) FROM (SELECT TOP 300 {sizes} AS size FROM {table.quoted}) AS sample"
         return int(self.connection.rows(query)[0][0] or 0)
 
-    def check_export(self, job: Job) -> None:
+    def check_export(self, job: Reading) -> None:
         """Find what would make reading fail, or read less than all."""
-        if job.archive.children:
+        if job.with_children:
             raise families_refused(job)
         if not job.table.may_select:
             raise ConfigError(
@@ -129,9 +130,8 @@ class SqlServerSession:
                 f"A security policy may hide rows of {job.table.quoted} from the source's login.",
                 next_step="Archive as a user that the policy shows all rows, with the policy off for the time.",
             )
-        if job.archive.where is not None:
-            where = f"archives[{job.archive.name}].where"
-            check_expression(self.connection, sql.one_expression(job.table, job.archive.where), where)
+        if job.where is not None:
+            check_expression(self.connection, sql.one_expression(job.table, job.where), f"{job.label}.where")
 
     def purge_obstacles(self, job: Job) -> Iterator[tuple[str, str]]:
         """Yield what keeps rows from being deleted, and what to do about it."""
@@ -170,7 +170,7 @@ class SqlServerSession:
         ((without, beyond),) = self.connection.rows(sql.out_of_time(job.table.quoted, job.time, job.archive.where))
         return without, beyond
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         return _count(self.connection, job, rows)
 
@@ -243,29 +243,29 @@ class SqlServerSnapshot:
         """SQL Server shows no versions of rows that could be compared."""
         return False
 
-    def count(self, job: Job, rows: Slice) -> int:
+    def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         return _count(self.connection, job, rows)
 
-    def read(self, job: Job, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
+    def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
-        predicate = sql.slice_predicate(job.time, rows)
+        predicate = sql.slice_predicate(job, rows)
         query = sql.export_rows(job.table.quoted, job.columns, predicate, with_digest=digest)
         size = max(64, min(8192, BATCH_BYTES // max(1, job.average_row_bytes)))
         for portion in self.connection.portions(query, rows=size):
             yield decode(portion, job.columns, job.key, with_digest=digest)
 
 
-def families_refused(job: Job) -> ConfigError:
+def families_refused(job: Reading) -> ConfigError:
     """Return the error that says that children do not leave together with their parents here."""
     return ConfigError(
-        f"archives[{job.archive.name}].children: families of tables are not supported for SQL Server.",
+        f"{job.label}.children: families of tables are not supported for SQL Server.",
         next_step="Archive each of the tables by an entry of its own, those that refer to others first.",
     )
 
 
-def _count(connection: Connection, job: Job, rows: Slice) -> int:
-    return int(connection.rows(sql.count_rows(job.table.quoted, sql.slice_predicate(job.time, rows)))[0][0])
+def _count(connection: Connection, job: Reading, rows: Slice) -> int:
+    return int(connection.rows(sql.count_rows(job.table.quoted, sql.slice_predicate(job, rows)))[0][0])
 
 
 def _object_id(connection: Connection, table: Table) -> Any:

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from blocks.dialects.sqlserver.types import digest_expression, read_expression
-from blocks.source import Slice
+from blocks.source import Since, Slice
 from schemas.column_plan import Column, Kind
+from schemas.job import Job
+from schemas.reading import Reading
 from schemas.table import Table
 from schemas.window import Window, WindowUnit
 
@@ -84,10 +86,19 @@ def in_window(time: Column, window: Window, where: str | None) -> str:
     return limits + operators_predicate(where)
 
 
-def slice_predicate(time: Column, rows: Slice) -> str:
+def slice_predicate(job: Reading, rows: Slice) -> str:
     """Return the predicate of a slice's rows; no snapshot of SQL Server vouches for any."""
     assert rows.written_after is None
-    return in_window(time, rows.window, rows.where)
+    if rows.window is None:
+        return f"{_since(rows.since) if rows.since else '1 = 1'}{operators_predicate(rows.where)}"
+    assert isinstance(job, Job)
+    return in_window(job.time, rows.window, rows.where)
+
+
+def _since(since: Since) -> str:
+    name, value = since.column.quoted, since.value
+    begin = str(value) if isinstance(value, int) else bound(value, since.column)
+    return f"({name} >= {begin} OR {name} IS NULL)"
 
 
 def operators_predicate(where: str | None) -> str:

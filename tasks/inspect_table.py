@@ -1,0 +1,93 @@
+"""Checks what the configuration says of a source's table against its database, before anything is read or written."""
+
+from blocks.open_source import open_source, replica_obstacles
+from schemas.column_plan import TIME_KINDS, Column, Kind
+from schemas.config import Source
+from schemas.errors import ConfigError, TidegateError
+from schemas.extract_config import ExtractTable, options_of
+from schemas.extraction import PROVENANCE, Extraction
+from schemas.project import Project
+from tasks.stored_columns import stored_columns
+
+_UNTOUCHED = "Nothing was read or written."
+
+
+def inspect_table(project: Project, source: Source, entry: ExtractTable) -> Extraction:
+    """Return how a table is to be extracted, having found everything that would make it fail later.
+
+    Raises:
+        ConfigError: Something that the configuration names is not there, or not fit for its purpose.
+        SourceUnavailable: The source could not be reached.
+    """
+    try:
+        extraction = _inspect(project, source, entry)
+        for what, next_step in replica_obstacles(source, extraction):
+            raise ConfigError(what, next_step=next_step)
+        return extraction
+    except TidegateError as error:
+        error.state = error.state or _UNTOUCHED
+        raise
+
+
+def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extraction:
+    options = options_of(entry, source.extract)
+    label = f"sources[{source.name}].tables[{entry.folder}]"
+    with open_source(source).session() as session:
+        table = session.describe(entry.table)
+        named = [("extract.key_column", [options.key_column])] if options.key_column else []
+        columns = stored_columns(session, table, entry.columns, label, named, options.key_column)
+        key = () if set(table.primary_key) & set(entry.columns.exclude) else table.primary_key
+        extraction = Extraction(
+            config_dir=project.config_dir,
+            settings=project.settings,
+            table=table,
+            columns=columns,
+            key=key,
+            source=source.name,
+            entry=entry,
+            options=options,
+            dataset=source.raw_dataset(entry),
+        )
+        _check_names(extraction)
+        _check_key_column(extraction)
+        session.check_export(extraction)
+        return extraction.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
+
+
+def _check_names(extraction: Extraction) -> None:
+    taken = {column.name.casefold() for column in extraction.columns} & {column.name for column in PROVENANCE}
+    if taken:
+        raise ConfigError(
+            f"{extraction.table.quoted} has columns that the raw layer adds to every row: {', '.join(sorted(taken))}.",
+            next_step=f"In {extraction.label}, exclude them (columns.exclude) and derive them under other names.",
+        )
+
+
+def _check_key_column(extraction: Extraction) -> None:
+    name, column = extraction.options.key_column, extraction.key_column
+    if name is None:
+        return
+    if column is None:
+        raise ConfigError(
+            f"{extraction.label}.columns.exclude: {name} is the key_column, and is needed in the lake.",
+            next_step="Keep it, or name another key_column.",
+        )
+    if column.kind not in {*TIME_KINDS, Kind.INTEGER}:
+        fit = [c.name for c in extraction.columns if c.kind in {*TIME_KINDS, Kind.INTEGER}]
+        raise ConfigError(
+            f"{extraction.label}.extract.key_column: {name} is of type {column.source_type}; a watermark needs moments "
+            f"or whole numbers. Columns that hold them: {', '.join(fit) or 'none'}.",
+            next_step="Name one of them that never goes down, such as updated_at; or read the table with mode: full.",
+        )
+    _check_overlap(extraction, column)
+
+
+def _check_overlap(extraction: Extraction, column: Column) -> None:
+    overlap = extraction.options.overlap
+    is_number = column.kind is Kind.INTEGER
+    if overlap is not None and isinstance(overlap, int) != is_number:
+        fits = "a whole number, such as 1000" if is_number else "a span, such as 2 hours"
+        raise ConfigError(
+            f"{extraction.label}.extract.overlap: {overlap} does not go with {column.name} ({column.source_type}).",
+            next_step=f"Write {fits}.",
+        )
