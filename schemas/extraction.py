@@ -37,6 +37,10 @@ class Extraction(Reading):
     options: ExtractOptions
     dataset: str
 
+    def rows_at_once(self, most: int) -> int:
+        """Return how many rows travel at once: `batch_size`, if that is less."""
+        return min(super().rows_at_once(most), self.options.batch_size or most)
+
     @property
     def label(self) -> str:
         """Where the configuration says it, for errors."""

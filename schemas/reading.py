@@ -9,6 +9,8 @@ from schemas.column_plan import Column
 from schemas.config import Settings
 from schemas.table import Table
 
+BATCH_BYTES = 16 * 2**20
+
 
 class Reading(BaseModel):
     """A table that is to be read into the lake, checked against its database; one window of it, or all of it.
@@ -31,6 +33,10 @@ class Reading(BaseModel):
     key: tuple[str, ...]
     average_row_bytes: int = 0
     gate_digest: str | None = None
+
+    def rows_at_once(self, most: int) -> int:
+        """Return how many rows travel at once: as many as are some megabytes, and not more than `most`."""
+        return max(64, min(most, BATCH_BYTES // max(1, self.average_row_bytes)))
 
     @property
     def label(self) -> str:

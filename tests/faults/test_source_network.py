@@ -176,7 +176,7 @@ def test_every_connection_notices_within_a_minute_that_the_other_end_is_gone(ben
     with held_snapshot(bench.url) as held:
         column = Column(name="n", source_type="integer", base_type="int4", kind=Kind.INTEGER, bits=32)
         query = "SELECT g FROM generate_series(1, 1000000) g"
-        rows = stream(bench.url, query, (column,), key=(), snapshot=held.id, average_row_bytes=4)
+        rows = stream(bench.url, query, (column,), key=(), snapshot=held.id, batch_rows=8192)
         next(rows)
         ends = [end for end in connections_to(port) if end.getsockname() not in others]
         assert len(ends) == 2

@@ -147,7 +147,7 @@ def test_errors_of_the_reader_tell_whether_trying_again_can_help(
     kind, told = meaning
     column = Column(name="n", source_type="integer", base_type="int4", kind=Kind.INTEGER, bits=32)
     with held_snapshot(bench.url) as held, pytest.raises(TidegateError) as caught:
-        for _ in stream(bench.url, query, (column,), key=(), snapshot=held.id, average_row_bytes=4):
+        for _ in stream(bench.url, query, (column,), key=(), snapshot=held.id, batch_rows=8192):
             pass
     assert type(caught.value) is kind and told in caught.value.what
     assert "SqlState" not in caught.value.what
@@ -157,4 +157,4 @@ def test_a_snapshot_whose_session_was_lost_is_worth_another_try(bench: Bench) ->
     with held_snapshot(bench.url) as held:
         identifier = held.id
     with pytest.raises(SourceUnavailable, match="does not exist"):
-        list(stream(bench.url, "SELECT 1", (), key=(), snapshot=identifier, average_row_bytes=4))
+        list(stream(bench.url, "SELECT 1", (), key=(), snapshot=identifier, batch_rows=8192))

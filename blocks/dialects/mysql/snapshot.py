@@ -12,9 +12,8 @@ from blocks.dialects.mysql.statements import checked_columns, count_rows, export
 from blocks.dialects.mysql.wire import read_columns
 from blocks.source import RowBatch, Slice
 from schemas.manifest import Snapshot
-from schemas.reading import Reading
+from schemas.reading import BATCH_BYTES, Reading
 
-TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 16_384
 
 
@@ -38,10 +37,9 @@ class MySQLSnapshot:
     def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
         query = export_rows(quoted_table(job.table), job.columns, slice_predicate(job, rows), digest=digest)
-        batch_rows = max(64, min(MAX_BATCH_ROWS, TARGET_BATCH_BYTES // max(1, job.average_row_bytes)))
         checked = checked_columns(job.columns)
         with translated(self.connection.url):
-            for columns in read_columns(self.connection, query, batch_rows, TARGET_BATCH_BYTES):
+            for columns in read_columns(self.connection, query, job.rows_at_once(MAX_BATCH_ROWS), BATCH_BYTES):
                 yield decode(columns, job.columns, checked, job.key, digest)
 
 

@@ -27,7 +27,7 @@ from blocks.dialects.postgresql.statements import (
     out_of_time,
     slice_predicate,
 )
-from blocks.dialects.postgresql.stream import stream
+from blocks.dialects.postgresql.stream import MAX_BATCH_ROWS, stream
 from blocks.dialects.postgresql.types import as_text
 from blocks.source import RowBatch, Slice
 from schemas.column_plan import Column, Kind
@@ -194,5 +194,5 @@ class PostgresSnapshot:
         query = export_rows(job.table.quoted, job.columns, predicate, digest=digest, utf8=job.table.utf8)
         return stream(
             self.held.url, query, job.columns,
-            key=job.key, snapshot=self.held.id, average_row_bytes=job.average_row_bytes,
+            key=job.key, snapshot=self.held.id, batch_rows=job.rows_at_once(MAX_BATCH_ROWS),
         )  # fmt: skip

@@ -31,7 +31,6 @@ _ALIVE = {
     "tcp_user_timeout": DEAD_AFTER_S,
 }
 
-TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 8192  # connectorx holds the GIL while it waits for a batch: short waits let the other window work
 
 
@@ -42,7 +41,7 @@ def stream(
     *,
     key: tuple[str, ...],
     snapshot: str,
-    average_row_bytes: int,
+    batch_rows: int,
 ) -> Iterator[RowBatch]:
     """Yield the rows of `query` (from `statements.export_rows`), read inside an exported snapshot.
 
@@ -52,7 +51,7 @@ def stream(
         columns: What the query gives.
         key: Names of the key's columns, for errors.
         snapshot: Identifier of a snapshot that another session exported and still holds.
-        average_row_bytes: Decides how many rows travel at once.
+        batch_rows: How many rows travel at once.
 
     Raises:
         SourceUnavailable: The connection was lost.
@@ -67,7 +66,6 @@ def stream(
         f"SET TRANSACTION SNAPSHOT '{snapshot}'",
         *session_statements(local=True),
     ]
-    batch_rows = max(64, min(MAX_BATCH_ROWS, TARGET_BATCH_BYTES // max(1, average_row_bytes)))
     try:
         reader = connectorx.read_sql(
             reader_url(url), query, return_type="arrow_stream", batch_size=batch_rows, pre_execution_query=begin

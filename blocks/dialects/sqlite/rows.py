@@ -20,7 +20,6 @@ from schemas.column_plan import Column, Kind, arrow_schema
 from schemas.errors import UnsupportedValue
 from schemas.table import Table
 
-TARGET_BATCH_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 16384
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _NOTHING = type(None)
@@ -41,7 +40,7 @@ def read_rows(
     *,
     key: tuple[str, ...],
     with_digest: bool,
-    average_row_bytes: int,
+    batch_rows: int,
 ) -> Iterator[RowBatch]:
     """Yield the rows of a table, in the transaction that the connection is in.
 
@@ -50,7 +49,6 @@ def read_rows(
         SourceError: SQLite failed.
     """
     query = export_rows(table.quoted, columns, predicate, with_digest=with_digest)
-    batch_rows = max(64, min(MAX_BATCH_ROWS, TARGET_BATCH_BYTES // max(1, average_row_bytes)))
     try:
         cursor = connection.execute(query)
         while rows := cursor.fetchmany(batch_rows):

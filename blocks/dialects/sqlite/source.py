@@ -17,7 +17,7 @@ from blocks.dialects.sqlite import catalog, deleter, inspection
 from blocks.dialects.sqlite.lock import archiver_lock
 from blocks.dialects.sqlite.moments import format_named
 from blocks.dialects.sqlite.restore import SqliteStaging
-from blocks.dialects.sqlite.rows import read_rows
+from blocks.dialects.sqlite.rows import MAX_BATCH_ROWS, read_rows
 from blocks.dialects.sqlite.session import Connection, database_path, session, transaction
 from blocks.dialects.sqlite.source_errors import translated
 from blocks.dialects.sqlite.statements import (
@@ -230,7 +230,7 @@ class SqliteSnapshot:
         """Yield the rows."""
         return read_rows(
             self.connection, self.path, job.table, job.columns, slice_predicate(job, rows),
-            key=job.key, with_digest=digest, average_row_bytes=job.average_row_bytes,
+            key=job.key, with_digest=digest, batch_rows=job.rows_at_once(MAX_BATCH_ROWS),
         )  # fmt: skip
 
 

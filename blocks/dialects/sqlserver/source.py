@@ -34,8 +34,6 @@ from schemas.table import Table
 from schemas.table_name import TableName
 from schemas.throttle_options import ThrottleOptions
 
-BATCH_BYTES = 16 * 2**20
-
 
 @dataclass(frozen=True, slots=True)
 class SQLServer:
@@ -251,8 +249,7 @@ class SqlServerSnapshot:
         """Yield the rows."""
         predicate = sql.slice_predicate(job, rows)
         query = sql.export_rows(job.table.quoted, job.columns, predicate, with_digest=digest)
-        size = max(64, min(8192, BATCH_BYTES // max(1, job.average_row_bytes)))
-        for portion in self.connection.portions(query, rows=size):
+        for portion in self.connection.portions(query, rows=job.rows_at_once(8192)):
             yield decode(portion, job.columns, job.key, with_digest=digest)
 
 
