@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 # `$${` is a literal `${`. What follows a `:-` is the default, as in a shell.
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
+
+# A variable by itself within [ ] or { }, where YAML takes its braces for a mapping's.
+_BARE_VARIABLE = re.compile(r"""(?<=[:,\[{])(\s*)(\$\{[^}"'\\\n]*\})(?=\s*[,\]}])""")
 
 _ENDLESS = "is nested too deeply, or an alias refers to itself"
 
@@ -94,6 +98,8 @@ def _parse(path: Path) -> object:
         # S506: the loader is a SafeLoader.
         return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
+        with suppress(yaml.YAMLError, RecursionError):
+            return yaml.load(_BARE_VARIABLE.sub(r'\1"\2"', text), Loader=_StrictLoader)
         where, what = _place(error), _told(error)
     except yaml.reader.ReaderError as error:
         where, what = f"line {text.count(chr(10), 0, error.position) + 1}", "a control character is not allowed"

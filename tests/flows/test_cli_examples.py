@@ -1,15 +1,12 @@
 """Every example that a `--help` shows is run, in a project such as the one that it speaks of."""
 
 import json
-import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from service_bench import Bench
-from service_cli import FLOWS, RUN_ALL, CommandLine
+from service_cli import FLOWS, RUN_ALL, CommandLine, examples_of
 
-from tidegate.boundary import BoundedCommand
 from tidegate.cli import COMMANDS
 from tidegate.cli import FLOWS as FLOW_COMMANDS
 
@@ -20,18 +17,6 @@ INSERT INTO flights SELECT g, '2013-01-01 05:00:00+00'::timestamptz + g * interv
 FROM generate_series(1, 400) g;
 CREATE TABLE flights_february (LIKE flights INCLUDING ALL);
 """
-
-
-def examples_of(*names: str) -> list[list[str]]:
-    places = {**FLOW_COMMANDS, **COMMANDS}
-    found = []
-    for name in names:
-        module, _, attribute = places[name].partition(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, BoundedCommand)
-        assert command.examples, f"{name} has no examples"
-        found += [shlex.split(example.partition(" > ")[0]) for example in command.examples]
-    return found
 
 
 @pytest.fixture
@@ -45,7 +30,7 @@ def flights(bench: Bench) -> Bench:
 
 def test_every_command_is_either_tried_here_or_elsewhere() -> None:
     reading, flows = {"query", "status", "verify"}, {"archive", "restore", "erase", "expire", "expire-lake"}
-    tried = {*reading, *flows, "verify-and-purge", "audit-lake"}
+    tried = {*reading, *flows, "verify-and-purge", "audit-lake", "ingest"}
     assert {*COMMANDS, *FLOW_COMMANDS} - {"demo", "approve"} == tried
 
 

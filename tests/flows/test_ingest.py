@@ -197,9 +197,9 @@ def test_rows_that_the_reader_loses_are_an_error_and_not_a_gap(
     ("tables", "extract", "told"),
     [
         (["custmers"], {}, "custmers"),
-        (["customers"], {"mode": "incremental", "key_column": "changed"}, "has no column 'changed'; did you mean 'changed_at'"),
+        (["customers"], {"mode": "incremental", "key_column": "changed"}, "did you mean 'changed_at'"),
         (["customers"], {"mode": "incremental", "key_column": "name"}, "key_column: name is of type"),
-        (["customers"], {"mode": "incremental", "key_column": "id", "overlap": "2 hours"}, "overlap: 2 hours does not go"),
+        (["customers"], {"mode": "incremental", "key_column": "id", "overlap": "2 hours"}, "overlap: 2 hours does not"),
         (["customers"], {"mode": "incremental", "key_column": "changed_at", "overlap": 5}, "overlap: 5 does not go"),
         ([{"table": "customers", "columns": {"exclude": ["nam"]}}], {}, "columns.exclude: .* has no column 'nam'"),
         ([{"table": "customers", "where": "id >"}], {}, "where:"),

@@ -4,11 +4,13 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,10 @@ from urllib.parse import urlsplit
 import pytest
 from service_bench import Bench
 from service_prefect_server import PrefectServer
+
+from tidegate.boundary import BoundedCommand
+from tidegate.cli import COMMANDS
+from tidegate.cli import FLOWS as FLOW_COMMANDS
 
 FLOWS = Path(__file__).parents[2] / "flows"
 
@@ -149,3 +155,16 @@ def wait_until_none_is_left_with(folder: Path) -> None:
     while (left := processes_with(folder)) and time.monotonic() < until:
         time.sleep(0.2)
     assert not left
+
+
+def examples_of(*names: str) -> list[list[str]]:
+    """Return the examples in the help texts of commands, as words."""
+    places = {**FLOW_COMMANDS, **COMMANDS}
+    found = []
+    for name in names:
+        module, _, attribute = places[name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, BoundedCommand)
+        assert command.examples, f"{name} has no examples"
+        found += [shlex.split(example.partition(" > ")[0]) for example in command.examples]
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.config import Duration, TableName
+from schemas.config_file import read_config_file
 from schemas.errors import ConfigError
 from schemas.project import Project
 
@@ -265,6 +266,21 @@ def settings_with(config_dir: Path, text: str) -> Project:
 def test_a_variable_is_filled_in(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUCKET", "tide")
     assert settings_with(config_dir, "lake: s3://${BUCKET}/a${BUCKET}").settings.lake == "s3://tide/atide"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["{url: ${SHOP_URL}}", "{ url: ${SHOP_URL} , host: ${NONE:-}}", "{url: ${NONE:-postgresql://a@b/c}}"],
+)
+def test_a_variable_needs_no_quotes_within_braces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """As YAML has it, its braces would begin a mapping."""
+    monkeypatch.setenv("SHOP_URL", "postgresql://a@b/c")
+    file = tmp_path / "sources.yaml"
+    file.write_text(f"sources: [{{name: shop, connection: {written}, tables: [a, b]}}]")
+    (source,) = read_config_file(file)["sources"]  # type: ignore[misc, attr-defined]
+    assert source["connection"]["url"] == "postgresql://a@b/c"
 
 
 @pytest.mark.parametrize("value", [None, ""])
