@@ -234,3 +234,16 @@ def test_infinite_times_are_kept_and_are_no_watermark(bench: Bench) -> None:
     assert (report.rows, str(report.watermark)[:10]) == (3, "2026-01-01")
     crm.put(EVE)
     assert crm.ingest().rows == 1
+
+
+def test_a_column_of_another_type_makes_a_new_version_and_is_read_as_what_holds_both(bench: Bench) -> None:
+    crm = IngestBench("postgresql", bench)
+    crm.configure(mode="incremental", key_column="id", overlap=0)
+    crm.put(ADA)
+    crm.ingest()
+    bench.sql("ALTER TABLE customers ALTER balance TYPE text")
+    crm.put(BOB)
+    report = crm.ingest()
+    assert (report.schema_version, report.drift) == (2, ("balance was numeric(12,2) and is text",))
+    assert crm.now(columns="id, balance") == [(1, "1.50"), (2, "1.5")]
+    crm.assert_sound()
