@@ -259,7 +259,7 @@ def test_a_purge_that_cannot_ask_prefect_waits_and_says_so(purging: Any, exporte
 def test_after_a_long_wait_the_evidence_is_looked_after_again(
     purging: Any, exported: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.purge_progress.LONG_WAIT_S", 0.0)
+    monkeypatch.setattr("tasks.purge_progress.LOOK_AGAIN_S", 0.0)
     with psycopg.connect(exported.url, autocommit=True) as busy:
         query = threading.Thread(target=lambda: busy.execute("SELECT pg_sleep(1.5)"))
         query.start()
