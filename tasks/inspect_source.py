@@ -59,7 +59,7 @@ def _inspect(source: Source, project: Project, archive: Archive) -> Job:
         session.check_export(job)
         job = job.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
         job = _with_children(session, job)
-        job = job.model_copy(update={"holds": read_holds(session, archive, job.key_columns if job.key else ())})
+        job = job.model_copy(update={"holds": read_holds(session, archive, table, job.key_columns if job.key else ())})
         if archive.window is WindowUnit.PARTITION:
             session.partitions(job)
         if archive.purge.mode != "none":
