@@ -6,7 +6,7 @@ knows what the files mean; manifests (`blocks.ledger`) decide which of them exis
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,10 +16,17 @@ if TYPE_CHECKING:  # commands that only list the lake start without DuckDB
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in the lake: its path relative to the lake, and its size in bytes."""
+    """A file in the lake.
+
+    Attributes:
+        path: Relative to the lake.
+        size_bytes: Its size.
+        version: What tells it from a file that is written in its place, of the same size; "" in lists.
+    """
 
     path: str
     size_bytes: int
+    version: str = field(default="", compare=False)
 
 
 class Lake(Protocol):

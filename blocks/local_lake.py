@@ -148,7 +148,8 @@ class LocalLake:
                 status = (self.folder / check_path(path)).stat()
             except _MISSING:
                 return None
-        return Entry(path, status.st_size) if stat.S_ISREG(status.st_mode) else None
+        version = f"{status.st_ino} {status.st_mtime_ns}"
+        return Entry(path, status.st_size, version) if stat.S_ISREG(status.st_mode) else None
 
     def delete(self, paths: Iterable[str]) -> None:
         """See `Lake.delete`. Folders that become empty stay: removing one could race with a new file."""

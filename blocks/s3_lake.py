@@ -161,7 +161,10 @@ class S3Lake:
     def find(self, path: str) -> Entry | None:
         """See `Lake.find`."""
         status = self._head(self._key(path), f"Cannot look for {path}")
-        return None if status is None else Entry(path, int(status["ContentLength"]))
+        if status is None:
+            return None
+        version = f"{status['ETag']} {status.get('VersionId', '')} {status['LastModified'].isoformat()}"
+        return Entry(path, int(status["ContentLength"]), version)
 
     def delete(self, paths: Iterable[str]) -> None:
         """See `Lake.delete`. A thousand a request; a refusal of one of them is an error."""

@@ -119,6 +119,7 @@ class PurgeOptions(ThrottleOptions):
 
     mode: PurgeMode = "none"
     discard_columns: Columns = ()
+    triggers: Columns = ()  # on DELETE, that may fire: somebody has looked at what they do
     # MySQL only: purge although the server could not take a purge back to a point in time.
     without_binary_log: bool = False
     # `check`: tables that are no children are taken care of elsewhere; the database refuses a row they still refer to.

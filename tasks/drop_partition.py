@@ -21,10 +21,8 @@ from schemas.job import Job
 from schemas.purge_records import Receipt
 from schemas.window import WindowUnit
 from tasks.approval import Approval, refuse_unapproved
-from tasks.files_still_there import refuse_if_files_are_gone
-from tasks.other_columns import refuse_other_columns
 from tasks.receipts import begin_purge
-from tasks.still_stands import refuse_unless_it_stands
+from tasks.still_sound import refuse_if_stale
 from tasks.verify import VerifiedGeneration
 
 _NOTHING = "Nothing of this partition was deleted; it is in its table."
@@ -59,9 +57,7 @@ def drop_partition(
     with source_of(job).locked(job.table) as session:
         for v in verified:
             refuse_unapproved(job, v.manifest, approval)
-            refuse_unless_it_stands(ledger, v.manifest.path)
-            refuse_if_files_are_gone(lake, v.manifest)
-        refuse_other_columns(session, job, verified[0].manifest)
+        refuse_if_stale(session, lake, job, verified)
         partitions = session.partitions(job)
         partitions.take_back()
         partition = partitions.holding(window)

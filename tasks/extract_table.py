@@ -26,9 +26,10 @@ from schemas.ingest_report import TableReport, TableState
 from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 from tasks.current_state import current_state
+from tasks.known_rows import KnownRows
 from tasks.remove_orphans import remove_orphans
 from tasks.schema_drift import Schema, schema_drift
-from tasks.seen_rows import SeenRows, seen_rows
+from tasks.seen_rows import seen_rows
 from tasks.store_files import combined, store_file
 from tasks.watermark import Watermark, read_since
 
@@ -102,7 +103,7 @@ class _Reading:
         self.day = Window(start=day, end=next_boundary(day, WindowUnit.DAY, extraction.zone))
         self.rows_in_scope = snapshot.count(extraction, Slice(where=extraction.where))
         self.candidates = snapshot.count(extraction, self._rows) if since else self.rows_in_scope
-        self._seen: SeenRows | None = None
+        self._seen: KnownRows | None = None
         if not self._whole and generations:
             self._seen = seen_rows(extraction, lake, generations, since, scratch)
         before = generations[-1].manifest.extracted if generations and since else None
@@ -130,7 +131,7 @@ class _Reading:
         self.rows_read += rows.num_rows
         self._watermark.see(rows)
         if self._seen is not None:
-            unseen = self._seen.unseen(digests)
+            unseen = self._seen.unknown(digests)
             rows, digests = rows.filter(pa.array(unseen)), digests[unseen]
         if rows.num_rows:
             name, version_ = self._extraction.source, self._schema.version

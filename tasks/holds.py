@@ -8,20 +8,25 @@ import pyarrow.parquet as pq
 from blocks.duck import duck
 from blocks.lake import Lake
 from blocks.ledger import Generation, Ledger
+from blocks.run_log import run_logger
 from blocks.source import Session
 from schemas.column_plan import Column
 from schemas.config import Archive, Settings
 from schemas.erasure import NOTHING_ERASED
 from schemas.hold import ReadHold
 from schemas.job import Job
+from schemas.table import Table
 from tasks.archived_keys import key_columns
 from tasks.exchange_keys import exchange_keys
 from tasks.matched_rows import MatchedRows
 from tasks.row_predicate import check_predicate
 
 
-def read_holds(session: Session, archive: Archive, key: tuple[Column, ...]) -> tuple[ReadHold, ...]:
+def read_holds(session: Session, archive: Archive, table: Table, key: tuple[Column, ...]) -> tuple[ReadHold, ...]:
     """Return an archive's holds with their keys as the source reads them.
+
+    A key that is in no row of the table is warned of: what is misspelt holds nothing. (A row that was purged before
+    is in the lake only.)
 
     Raises:
         ConfigError: A hold cannot be read. Nothing may go while nobody knows what it covers.
@@ -34,7 +39,12 @@ def read_holds(session: Session, archive: Archive, key: tuple[Column, ...]) -> t
             found.append(ReadHold(what=what, where=hold.where))
         else:
             keys = exchange_keys(session, key, hold.row_keys or (), f"{what}.keys", "")
-            found.append(ReadHold(what=what, row_keys=tuple(tuple(texts) for texts in keys if texts is not None)))
+            there = [tuple(texts) for texts in keys if texts is not None]
+            columns = tuple(pa.array(list(texts), pa.string()) for texts in zip(*there, strict=True))
+            missing = len(keys) - (session.count_keys(table, key, columns) if there else 0)
+            if missing > 0:
+                run_logger().warning("%s: %d of %d keys are in no row of %s.", what, missing, len(keys), table.quoted)
+            found.append(ReadHold(what=what, row_keys=tuple(there)))
     return tuple(found)
 
 

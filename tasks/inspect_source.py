@@ -1,6 +1,5 @@
 """Checks an archive's configuration against its table, before anything is read or written."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from blocks.gate import load_gate
@@ -15,7 +14,8 @@ from schemas.project import Project
 from schemas.table import Table
 from schemas.window import WindowUnit, as_moment
 from tasks.holds import read_holds
-from tasks.inspect_family import reference_obstacles, with_children
+from tasks.inspect_family import with_children
+from tasks.purge_obstacles import purge_obstacles
 from tasks.stored_columns import stored_columns
 
 _UNTOUCHED = "Nothing was read, written or deleted."
@@ -58,11 +58,11 @@ def _inspect(source: Source, project: Project, archive: Archive) -> Job:
         session.check_export(job)
         job = job.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
         job = _with_children(session, job)
-        job = job.model_copy(update={"holds": read_holds(session, archive, job.key_columns if job.key else ())})
+        job = job.model_copy(update={"holds": read_holds(session, archive, table, job.key_columns if job.key else ())})
         if archive.window is WindowUnit.PARTITION:
             session.partitions(job)
         if archive.purge.mode != "none":
-            for what, next_step in _all_obstacles(session, job):
+            for what, next_step in purge_obstacles(session, job):
                 raise ConfigError(what, next_step=next_step)
     return job
 
@@ -77,14 +77,6 @@ def _with_children(session: Session, job: Job) -> Job:
         session.check_export(child)
         checked.append(child.model_copy(update={"average_row_bytes": session.average_row_bytes(child.table)}))
     return job.model_copy(update={"children": tuple(checked)})
-
-
-def _all_obstacles(session: Session, job: Job) -> Iterator[tuple[str, str]]:
-    for member in job.family:
-        yield from _purge_obstacles(member)
-    yield from reference_obstacles(job)
-    for member in job.family:
-        yield from session.purge_obstacles(member)
 
 
 def _columns(session: Session, archive: Archive, table: Table) -> tuple[Column, ...]:
@@ -124,31 +116,3 @@ def _check_time(job: Job) -> None:
                 "over yet are still being written.",
                 next_step="Give a `to` that is not after now, or use older_than.",
             )
-
-
-def _purge_obstacles(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield what would make deleting delete more than was archived, and what to do about it."""
-    archive, table = job.archive, job.table
-    where = f"archives[{archive.name}]"
-    lost = set(archive.columns.exclude) - set(archive.purge.discard_columns)
-    if not job.key:
-        yield (
-            f"{table.quoted} has no primary key (a deferrable one is none), so a single row of it cannot be named.",
-            f"Name a unique, NOT NULL key in {where}.key, or archive without purge (--no-purge).",
-        )
-    elif frozenset(job.key) not in table.unique_keys:
-        yield (
-            f"{where}.key: no unique index of {table.quoted} covers exactly ({', '.join(job.key)}) with all of it "
-            "NOT NULL (a partial or deferrable one does not count), so a key might mean several rows.",
-            "Use the primary key, or create a unique index over NOT NULL columns.",
-        )
-    if lost:
-        yield (
-            f"{where}: the columns {', '.join(sorted(lost))} are excluded from the archive; a purge would lose them.",
-            "Archive them, or name each of them under purge.discard_columns.",
-        )
-    if table.dependents:
-        yield (
-            f"Deleting from {table.quoted} would change other tables: {'; '.join(table.dependents)}.",
-            "Archive the dependent rows first and make the foreign keys NO ACTION, or run with --no-purge.",
-        )

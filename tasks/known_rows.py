@@ -17,13 +17,22 @@ from schemas.job import Job
 class KnownRows:
     """Digests of the row versions that generations hold, and of the rows that the same gate kept out before.
 
-    A digest covers the whole row with its key, so it stands for a row version. Memory: 12 bytes a row of the window.
+    A digest covers the whole row with its key, so it stands for a row version. In a table without a key there may be
+    equal rows: there it stands for as many rows as hold it. Memory: 12 bytes a row of the window, 20 without a key.
     """
 
-    def __init__(self, digests: NDArray[np.uint64], owners: NDArray[np.int32], generations: list[Generation]) -> None:
+    def __init__(
+        self,
+        digests: NDArray[np.uint64],
+        owners: NDArray[np.int32],
+        generations: list[Generation],
+        *,
+        unique: bool = True,
+    ) -> None:
         order = np.argsort(digests, kind="stable")
         self._digests, self._owners = digests[order], owners[order]
         self._generations = generations
+        self._taken = None if unique else np.zeros(len(digests), np.int64)  # at the place of a digest's first row
         self._seen: Counter[int] = Counter()
         self.quarantined = 0
 
@@ -39,12 +48,27 @@ class KnownRows:
             return np.ones(len(digests), dtype=np.bool_)
         place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
         known = self._digests[place] == digests
+        if self._taken is not None:
+            known[known] = self._is_left(place[known], digests[known], self._taken)
         owners = self._owners[place[known]]
         self.quarantined += int((owners < 0).sum())
         seen, rows = np.unique(owners[owners >= 0], return_counts=True)
         self._seen.update(dict(zip(seen.tolist(), rows.tolist(), strict=True)))
         unknown: NDArray[np.bool_] = ~known
         return unknown
+
+    def _is_left(
+        self, first: NDArray[np.intp], digests: NDArray[np.uint64], taken: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return for which of some known rows a row is left that has not stood for another one, and take that."""
+        held = np.searchsorted(self._digests, digests, side="right") - first
+        order = np.argsort(first, kind="stable")
+        begins = np.flatnonzero(np.diff(first[order], prepend=-1))
+        rank = np.empty(len(first), np.int64)
+        rank[order] = np.arange(len(first)) - np.repeat(begins, np.diff(begins, append=len(first)))
+        left: NDArray[np.bool_] = rank + taken[first] < held
+        np.add.at(taken, first[left], 1)
+        return left
 
 
 def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Path) -> KnownRows:
@@ -74,4 +98,4 @@ def known_rows(job: Job, lake: Lake, generations: list[Generation], scratch: Pat
                     ).fetchnumpy()["digest"]
                     digests.append(np.asarray(found, np.uint64))
                     owners.append(np.full(len(found), -1, np.int32))
-    return KnownRows(np.concatenate(digests), np.concatenate(owners), generations)
+    return KnownRows(np.concatenate(digests), np.concatenate(owners), generations, unique=bool(job.key))

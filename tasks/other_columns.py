@@ -1,19 +1,22 @@
 """Finds that a table no longer has the columns that were archived: then an archived row is not all of a row."""
 
-from blocks.source import Session
 from schemas.column_plan import Column
 from schemas.errors import ProofFailed
 from schemas.job import Job
 from schemas.manifest import Manifest
 
 
-def refuse_other_columns(session: Session, job: Job, manifest: Manifest) -> None:
+def refuse_other_columns(job: Job, manifest: Manifest) -> None:
     """Refuse to delete what is archived with other columns: a column that came later is in no archived row.
+
+    Args:
+        job: The job, with its table as it is now.
+        manifest: Of what was archived.
 
     Raises:
         ProofFailed: It names the columns.
     """
-    now = {c.name: c for c in session.describe(job.archive.table).columns}
+    now = {c.name: c for c in job.table.columns}
     archived = {c.name: c for c in manifest.columns if c.derived is None}
     discarded = set(manifest.excluded) & set(job.archive.purge.discard_columns)
     added = sorted(set(now) - set(archived) - discarded)

@@ -5,6 +5,7 @@ database itself finds that the row is still the version that was archived (`bloc
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
@@ -17,11 +18,9 @@ from schemas.job import Job
 from schemas.purge_records import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
-from tasks.files_still_there import refuse_if_files_are_gone
-from tasks.other_columns import refuse_other_columns
 from tasks.purge_progress import PurgeProgress
 from tasks.receipts import begin_purge
-from tasks.still_stands import refuse_unless_it_stands
+from tasks.still_sound import refuse_if_stale
 from tasks.verify import VerifiedGeneration
 
 
@@ -41,8 +40,7 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str, approval: Approva
     Raises:
         NotApproved: The archive demands an approval, and this one does not cover the generation.
         Busy: Another archiver holds the table.
-        ProofFailed: The table's columns are no longer those that were archived, or files are gone from the lake since
-            the proof; nothing was deleted.
+        ProofFailed, ConfigError: What the purge rests on does not hold any more (`tasks.still_sound`).
         Interrupted: Somebody asked to stop; what was deleted is recorded, and a re-run goes on.
         RowsLocked: Others hold locks on some of the rows; all others were dealt with.
         SourceUnavailable: The connection was lost, or somebody has locked the whole table.
@@ -51,19 +49,13 @@ def purge(verified: VerifiedGeneration, job: Job, run_id: str, approval: Approva
     manifest, options = verified.manifest, job.archive.purge
     refuse_unapproved(job, manifest, approval)
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
-    ledger = Ledger(lake, job.dataset)
     with source_of(job).locked(job.table) as session, stop_request(options.stop_file) as stop:
-
-        def refuse_if_stale() -> None:
-            refuse_unless_it_stands(ledger, manifest.path)
-            refuse_if_files_are_gone(lake, manifest)
-            refuse_other_columns(session, job, manifest)
-
-        refuse_if_stale()
-        begun = begin_purge(ledger, verified, run_id)
+        look_again = partial(refuse_if_stale, session, lake, job, [verified])
+        look_again()
+        begun = begin_purge(Ledger(lake, job.dataset), verified, run_id)
         tally = Tally()
         try:
-            _purge_all(session, verified, job, tally, stop, refuse_if_stale)
+            _purge_all(session, verified, job, tally, stop, look_again)
         except TidegateError as failure:
             begun.stopped(tally.deleted)
             failure.state = _state(verified, tally)
@@ -81,10 +73,10 @@ def _purge_all(
     job: Job,
     tally: Tally,
     stop: StopRequest,
-    refuse_if_stale: Callable[[], None],
+    look_again: Callable[[], None],
 ) -> None:
     manifest, options = verified.manifest, job.archive.purge
-    progress = PurgeProgress(manifest.window, manifest.attestation.rows, tally, refuse_if_stale)
+    progress = PurgeProgress(manifest.window, manifest.attestation.rows, tally, look_again)
     deleter, pressure = session.deleter(job, manifest), session.pressure(job.table, options)
     with open_throttle("purge", options, zone=job.zone, pressure=pressure, stop=stop, tell=progress.waits) as throttle:
         delete_batches(verified.keys, deleter, throttle, tally, progress.batch_done)

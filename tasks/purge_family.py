@@ -5,6 +5,7 @@ children along (`blocks.delete_by_proof.Family`). Each generation gets its recei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,11 +27,9 @@ from schemas.job import Job
 from schemas.purge_records import Receipt
 from tasks.approval import Approval, refuse_unapproved
 from tasks.delete_batches import Tally, delete_batches
-from tasks.files_still_there import refuse_if_files_are_gone
-from tasks.other_columns import refuse_other_columns
 from tasks.purge_progress import PurgeProgress
 from tasks.receipts import OpenPurge, begin_purge
-from tasks.still_stands import refuse_unless_it_stands
+from tasks.still_sound import refuse_if_stale
 from tasks.verify import VerifiedGeneration
 
 Digests = NDArray[np.uint64]
@@ -56,19 +55,13 @@ def purge_family(
     lake = open_lake(job.settings.lake, job.settings.temp_dir)
     ledgers = {member.dataset: Ledger(lake, member.dataset) for member in job.family}
     with source_of(job).locked(job.table) as session, stop_request(job.archive.purge.stop_file) as stop:
-
-        def refuse_if_stale() -> None:
-            for v in verified:
-                refuse_unless_it_stands(ledgers[v.manifest.dataset], v.manifest.path)
-                refuse_if_files_are_gone(lake, v.manifest)
-                refuse_other_columns(session, job.of_dataset(v.manifest.dataset), v.manifest)
-
-        refuse_if_stale()
+        look_again = partial(refuse_if_stale, session, lake, job, verified)
+        look_again()
         begun = [begin_purge(ledgers[v.manifest.dataset], v, run_id) for v in verified]
         tally = Tally()
         deleted: dict[str, Digests] = {}
         try:
-            _delete(session, verified, job, tally, stop, refuse_if_stale, deleted)
+            _delete(session, verified, job, tally, stop, look_again, deleted)
         except TidegateError as error:
             for one in begun:
                 one.stopped(_deleted_of(one.verified, deleted))
@@ -88,7 +81,7 @@ def _delete(
     job: Job,
     tally: Tally,
     stop: StopRequest,
-    refuse_if_stale: Callable[[], None],
+    look_again: Callable[[], None],
     deleted: dict[str, Digests],
 ) -> None:
     """Delete families; `deleted` gets the digests of the rows that went, for each dataset, whatever happens."""
@@ -100,7 +93,7 @@ def _delete(
     window, rows = own[-1].manifest.window, pq.read_metadata(keys).num_rows
     pressure = session.pressure(job.table, job.archive.purge)
 
-    progress = PurgeProgress(window, rows, tally, refuse_if_stale)
+    progress = PurgeProgress(window, rows, tally, look_again)
     options = job.archive.purge
     try:
         with open_throttle(

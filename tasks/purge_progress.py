@@ -1,4 +1,4 @@
-"""Tells how far a purge has come, and looks after its evidence again when it has waited for long."""
+"""Tells how far a purge has come, and looks after its evidence again while it lasts."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from schemas.window import Window
 from tasks.delete_batches import Tally
 
 HEARTBEAT_S = 5.0
-LONG_WAIT_S = 60.0  # after which the evidence is looked after again
+LOOK_AGAIN_S = 60.0  # after which the evidence is looked after again
 
 
 class PurgeProgress:
@@ -24,26 +24,31 @@ class PurgeProgress:
 
     def __init__(self, window: Window, rows: int, tally: Tally, refuse_if_stale: Callable[[], None]) -> None:
         self._window, self._rows, self._tally, self._refuse_if_stale = window, rows, tally, refuse_if_stale
-        self._heartbeat = time.monotonic()
-        self._waits_since = float("inf")
+        self._heartbeat = self._looked_at = time.monotonic()
 
     def batch_done(self) -> None:
-        """Tell that a batch was deleted."""
+        """Tell that a batch was deleted.
+
+        Raises:
+            ProofFailed: The evidence no longer holds.
+        """
         report_progress("purge", self._window, self._tally.rows, self._rows)
         if time.monotonic() - self._heartbeat > HEARTBEAT_S:
             self._heartbeat = time.monotonic()
             log_event("purge_progress", window=self._window.id, rows=self._tally.rows, of=self._rows)
+        self._look_again()
 
     def waits(self, reason: str | None) -> None:
         """Tell what the purge waits for, or that it goes on.
 
         Raises:
-            ProofFailed: It has waited for long, and the evidence no longer holds.
+            ProofFailed: The evidence no longer holds.
         """
         report_progress("purge", self._window, self._tally.rows, self._rows, reason)
-        if reason:
-            self._waits_since = min(self._waits_since, time.monotonic())
-            return
-        if time.monotonic() - self._waits_since > LONG_WAIT_S:
+        if not reason:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._refuse_if_stale()
-        self._waits_since = float("inf")
+            self._looked_at = time.monotonic()

@@ -3,7 +3,8 @@
 The only module that can make a `VerifiedGeneration`, and only a `VerifiedGeneration` can be purged.
 """
 
-from dataclasses import InitVar, dataclass
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from blocks.open_lake import open_lake
 from schemas.job import Job
 from schemas.manifest import Manifest, dataset_of
 from tasks.check_generation import check_generation
+from tasks.files_still_there import file_versions
 from tasks.holds import write_held_keys
 from tasks.proof_failed import proof_failed
 from tasks.still_stands import standing_generation
@@ -32,6 +34,7 @@ class VerifiedGeneration:
         manifest: Its manifest.
         keys: A local Parquet file made from the very bytes that were proven, ordered by key: the key's columns as
             text `k0`, `k1`, … that the source reads back, and `digest` (uint64). Rows under legal hold are left out.
+        versions: For each of its files, what tells it from one that is written in its place.
         held: How many these are.
         holds: What tells the holds from others (`schemas.hold.holds_digest`), if there are any.
     """
@@ -39,6 +42,7 @@ class VerifiedGeneration:
     manifest: Manifest
     keys: Path
     seal: InitVar[object]
+    versions: Mapping[str, str] = field(default_factory=dict)
     held: int = 0
     holds: str | None = None
 
@@ -67,11 +71,12 @@ def prove(job: Job, manifest_path: str, scratch: Path) -> VerifiedGeneration:
     manifest = generation.manifest
     keys = scratch / f"keys-{uuid4().hex}.parquet"
     what = f"Window {manifest.window}, generation {manifest.generation}, cannot be verified"
+    versions = file_versions(lake, manifest)
     with machine_errors(what, "No row was deleted on account of this generation."):
         findings = check_generation(lake, generation, job.settings, scratch, keys=keys)
     if findings:
         raise proof_failed(job, lake, generation, findings, scratch)
-    return VerifiedGeneration(manifest, keys, _SEAL, _leave_out_held(job, lake, generation, keys), holds)
+    return VerifiedGeneration(manifest, keys, _SEAL, versions, _leave_out_held(job, lake, generation, keys), holds)
 
 
 def _leave_out_held(job: Job, lake: Lake, generation: Generation, keys: Path) -> int:

@@ -49,6 +49,18 @@ def test_the_write_check_removes_the_probes_of_killed_runs_and_no_others(any_lak
     assert paths(any_lake) == sorted(f"{PROBE_FOLDER}/{name}" for name in (minute_ago, "a file of somebody's"))
 
 
+def test_a_file_that_is_written_again_with_the_same_size_is_told_from_the_first(any_lake: Lake) -> None:
+    any_lake.put_if_absent("t/a", b"first")
+    first, again = any_lake.find("t/a"), any_lake.find("t/a")
+    assert first is not None and again is not None
+    assert first.version == again.version != ""
+    any_lake.delete(["t/a"])
+    any_lake.put_if_absent("t/a", b"other")
+    other = any_lake.find("t/a")
+    assert other is not None
+    assert (other.size_bytes, other.version == first.version) == (first.size_bytes, False)
+
+
 def test_stored_file_is_listed_found_read_and_fetched(any_lake: Lake) -> None:
     content = bytes(range(256)) * 100
     put_file(any_lake, "flights/year=2013/a.parquet", content)

@@ -18,6 +18,7 @@ from service_mariadb import MariaDB
 from blocks.dialects.mysql.source import MySQL
 from blocks.source import Slice
 from schemas.errors import ConfigError, ProofFailed, SourceUnavailable, UnsupportedValue
+from schemas.restore_target import fit
 from schemas.window import Window
 from tasks.verify import prove
 
@@ -232,7 +233,9 @@ def hostile_settings(mariadb: MariaDB) -> Iterator[None]:
         "time_zone": "'+05:45'", "lc_time_names": "'de_DE'", "character_set_server": "latin1", "sql_safe_updates": "1",
         "sql_select_limit": "3", "max_statement_time": "0.5", "autocommit": "0", "tx_isolation": "'READ-UNCOMMITTED'",
         "div_precision_increment": "1", "in_predicate_conversion_threshold": "2", "net_write_timeout": "1",
-        "init_connect": "'SET @nothing = 1'", "innodb_lock_wait_timeout": "1",
+        "init_connect": "'SET @nothing = 1'", "innodb_lock_wait_timeout": "1", "foreign_key_checks": "0",
+        "unique_checks": "0", "check_constraint_checks": "0", "completion_type": "'RELEASE'",
+        "sql_quote_show_create": "0",
     }  # fmt: skip
     (before,) = mariadb.sql(f"SELECT {', '.join(f'@@global.{name}' for name in hostile)}")
     try:
@@ -253,7 +256,7 @@ def test_settings_of_the_server_do_not_matter(step: str, mariadb: MariaDB, mysql
         "INSERT INTO orders SELECT seq, '2024-01-01' + INTERVAL seq DAY, 'a', seq / 7e0, '-12:00:00.5', seq / 3, "
         "'ü\\\\''', '\\\\', X'00ff' FROM seq_1_to_20"
     )
-    bench.configure(where="id <> 100 AND c = 'a'")
+    bench.configure(where="id <> 100 AND c = 'a'", purge={"mode": "delete", "batch_rows": 8})
     before = bench.content()
 
     @contextmanager
@@ -272,6 +275,46 @@ def test_settings_of_the_server_do_not_matter(step: str, mariadb: MariaDB, mysql
     with during("restore"):
         assert bench.restore().rows == 20
     assert bench.content() == before
+
+
+def test_rows_that_others_refer_to_stay_also_where_the_server_checks_no_foreign_keys(
+    mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    bench = mysql_bench
+    bench.fill_orders(5)
+    bench.sql("CREATE TABLE items (id int PRIMARY KEY, o bigint, FOREIGN KEY (o) REFERENCES orders (id))")
+    bench.sql("INSERT INTO items VALUES (1, 3)")
+    bench.configure(purge={"mode": "delete", "references": "check"})
+    with hostile_settings(mariadb):
+        assert "a foreign key constraint fails" in str(bench.failed_run())
+    assert bench.count() == 5
+
+
+def test_a_restore_into_a_table_without_transactions_is_refused_and_writes_nothing(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.fill_orders(5)
+    bench.run()
+    bench.sql("ALTER TABLE orders ENGINE = MyISAM")
+    bench.sql("CREATE TRIGGER alters BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = 'altered'")
+    with pytest.raises(ConfigError, match="of the engine MyISAM, which has no transactions") as refusal:
+        bench.restore()
+    assert "ENGINE = InnoDB" in refusal.value.next_step
+    assert bench.count() == 0
+    with MySQL(bench.url).session() as session, pytest.raises(ConfigError, match="MyISAM"):  # before anything is read
+        session.target(bench.project.archives[0].table)
+
+
+def test_a_table_that_loses_its_transactions_during_a_restore_takes_no_row(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.fill_orders(5)
+    bench.run()
+    with MySQL(bench.url).session() as session:
+        target = session.target(bench.project.archives[0].table)
+        (generation,) = bench.generations()
+        bench.sql("ALTER TABLE orders ENGINE = Aria")
+        manifest = generation.manifest
+        with pytest.raises(ConfigError, match="of the engine Aria"), session.transaction():
+            session.staging(target, fit(target, manifest.columns, "It"), manifest.key, manifest.time_column, 0)
 
 
 def test_a_failed_proof_names_the_rows_and_columns_that_differ(mysql_bench: MySQLBench, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_row_that_the_database_will_not_give_up_keeps_its_batch(
     setup: str, told: str, mysql_bench: MySQLBench
 ) -> None:
     bench = mysql_bench
-    manifest = exported(bench, references="check")
+    manifest = exported(bench, references="check", triggers=["no_way"])
     for text in setup.split("; ") if "TABLE" in setup else [setup]:
         bench.sql(text)
     with pytest.raises(SourceError, match=told) as failure:
@@ -194,6 +194,45 @@ def test_a_column_that_came_after_the_proof_ends_the_purge(mysql_bench: MySQLBen
         with pytest.raises(ProofFailed, match="columns that were not archived: extra"):
             deleter.delete(batch_of(verified))
     assert bench.count() == 40
+
+
+def test_a_trigger_that_came_after_the_proof_ends_the_purge(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    verified, job = bench.prove(exported(bench)), bench.job()
+    with MySQL(bench.url).locked(job.table) as session:
+        deleter = session.deleter(job, verified.manifest)
+        bench.sql("CREATE TRIGGER sweep AFTER DELETE ON orders FOR EACH ROW SET @swept = OLD.id")
+        with pytest.raises(SourceError, match=r"triggers for DELETE that purge\.triggers does not name: sweep"):
+            deleter.delete(batch_of(verified))
+    assert bench.count() == 40
+
+
+@pytest.mark.parametrize("one_is_gone", [False, True])
+def test_equal_rows_under_a_key_that_is_none_any_more_all_stay(one_is_gone: bool, mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    verified, job = bench.prove(exported(bench)), bench.job()
+    bench.sql("ALTER TABLE orders DROP PRIMARY KEY, ADD INDEX `PRIMARY KEY` (id)")
+    bench.sql("INSERT INTO orders SELECT * FROM orders WHERE id = 7")
+    bench.sql(f"DELETE FROM orders WHERE id = {8 if one_is_gone else 0}")
+    with MySQL(bench.url).locked(job.table) as session, pytest.raises(SourceError, match="key might mean several rows"):
+        session.deleter(job, verified.manifest).delete(batch_of(verified))
+    assert bench.count() == (40 if one_is_gone else 41)
+
+
+def test_keys_that_differ_only_to_the_letter_are_told_apart(mysql_bench: MySQLBench) -> None:
+    bench = mysql_bench
+    bench.sql(
+        "CREATE TABLE orders (id varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY, placed_at date, "
+        "note text)"
+    )
+    bench.sql("INSERT INTO orders VALUES ('a', '2024-01-01', 'x'), ('A', '2024-01-01', 'x'), ('B', '2024-01-01', '')")
+    (one,) = bench.export()
+    assert one.manifest is not None
+    bench.sql("DELETE FROM orders WHERE id IN ('a', 'B')")
+    bench.sql("INSERT INTO orders VALUES ('b', '2024-01-01', '')")
+    receipt = bench.purge(one.manifest)
+    assert bench.sql("SELECT id FROM orders") == [("b",)]
+    assert (receipt.deleted, receipt.changed_since, receipt.already_gone) == (1, 0, 2)
 
 
 def test_a_second_archiver_is_told_who_holds_the_table(mysql_bench: MySQLBench) -> None:

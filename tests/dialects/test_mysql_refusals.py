@@ -1,6 +1,7 @@
 """What is wrong with a MariaDB source is told before anything is touched, with what to do about it, and no secret."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from mysql_bench import MySQLBench
 from service_mariadb import MariaDB, new_database
 
-from schemas.errors import ConfigError, SourceUnavailable, TidegateError
+from blocks.dialects.mysql.source import MySQL
+from schemas.errors import Busy, ConfigError, SourceUnavailable, TidegateError
 
 CHILD = "CREATE TABLE items (id int PRIMARY KEY, o bigint, FOREIGN KEY (o) REFERENCES orders (id)"
 
@@ -23,7 +25,9 @@ CHILD = "CREATE TABLE items (id int PRIMARY KEY, o bigint, FOREIGN KEY (o) REFER
         (f"{CHILD} ON DELETE SET NULL)", "Deleting from .* would change rows of another table: .*ON DELETE SET NULL"),
         (f"{CHILD})", "Rows of another table refer to those of .* on .*items"),
         ("CREATE TRIGGER sweep AFTER DELETE ON orders FOR EACH ROW DELETE FROM other WHERE id = OLD.id",
-         "Triggers of .* change or delete other rows when its rows are deleted: sweep"),
+         "Triggers of .* fire when its rows are deleted, and may delete or change other rows: sweep"),
+        ("CREATE TRIGGER diary AFTER DELETE ON orders FOR EACH ROW INSERT INTO other VALUES (OLD.id)",
+         "Triggers of .* fire when its rows are deleted, and may delete or change other rows: diary"),
     ],
 )  # fmt: skip
 def test_a_table_whose_rows_cannot_leave_safely_is_refused(setup: str, told: str, mysql_bench: MySQLBench) -> None:
@@ -35,13 +39,20 @@ def test_a_table_whose_rows_cannot_leave_safely_is_refused(setup: str, told: str
     assert mysql_bench.job(purge=False).table.name == "orders"  # without a purge, nothing is wrong with it
 
 
-def test_a_trigger_that_only_keeps_a_diary_is_no_obstacle(mysql_bench: MySQLBench) -> None:
+def test_triggers_on_a_delete_fire_only_when_each_of_them_is_named(mysql_bench: MySQLBench) -> None:
     bench = mysql_bench
     bench.fill_orders(5)
     bench.sql("CREATE TABLE diary (id bigint)")
     bench.sql("CREATE TRIGGER diary AFTER DELETE ON orders FOR EACH ROW INSERT INTO diary VALUES (OLD.id)")
+    bench.sql("CREATE TRIGGER sweep BEFORE DELETE ON orders FOR EACH ROW DELETE FROM diary WHERE id = OLD.id - 1")
+    bench.sql("CREATE TRIGGER other BEFORE INSERT ON orders FOR EACH ROW DELETE FROM diary")
+    bench.configure(purge={"mode": "delete", "triggers": ["diary"]})
+    refusal = bench.refusal()
+    assert refusal.what.endswith("other rows: sweep.")
+    assert "archives[orders].purge.triggers" in refusal.next_step
+    bench.configure(purge={"mode": "delete", "triggers": ["diary", "sweep"]})
     assert bench.run().state == "done"
-    assert (bench.count(), bench.count("diary")) == (0, 5)
+    assert (bench.count(), bench.sql("SELECT id FROM diary")) == (0, [(5,)])
 
 
 def test_rows_that_others_refer_to_may_be_checked_by_the_database(mysql_bench: MySQLBench) -> None:
@@ -103,39 +114,69 @@ def user(mariadb: MariaDB, bench: MySQLBench, *grants: str) -> MySQLBench:
         (("SELECT ON *.*",), "The source's user may not delete from"),
         (("SELECT, DELETE ON DB.orders", "PROCESS ON *.*"), "The source's user sees only some tables of the database"),
         (("SELECT, DELETE ON DB.*",), "The source's user sees only some tables of the server"),
+        (("SELECT, DELETE ON DB.orders", "REFERENCES ON *.*"), "The source's user may not see the triggers of"),
+        (("SELECT, DELETE, TRIGGER ON DB.other", "SELECT, DELETE ON *.*"), "may not see the triggers of"),
     ],
 )
 def test_a_user_without_the_rights_is_told_what_to_grant(
     grants: tuple[str, ...], told: str, mariadb: MariaDB, mysql_bench: MySQLBench
 ) -> None:
     mysql_bench.fill_orders(5)
+    mysql_bench.sql("CREATE TABLE other (id bigint)")
     bench = user(mariadb, mysql_bench, *grants)
     with pytest.raises(ConfigError, match=told) as refusal:
         bench.run()
     assert "GRANT" in refusal.value.next_step or "columns" in refusal.value.next_step
 
 
-def test_the_least_rights_are_enough_and_show_the_foreign_keys_of_all_tables(
+def test_the_least_rights_are_enough_and_show_triggers_and_the_foreign_keys_of_all_tables(
     mariadb: MariaDB, mysql_bench: MySQLBench
 ) -> None:
     mysql_bench.fill_orders(5)
-    bench = user(mariadb, mysql_bench, "SELECT, DELETE ON DB.orders", "REFERENCES ON *.*")
+    mysql_bench.sql("CREATE TRIGGER sweep AFTER DELETE ON orders FOR EACH ROW SET @swept = OLD.id")
+    bench = user(mariadb, mysql_bench, "SELECT, DELETE, TRIGGER ON DB.orders", "REFERENCES ON *.*")
     database = bench.url.rsplit("/", 1)[1]
     with new_database(mariadb) as other:
         mariadb.sql(f"{CHILD.replace('orders', f'{database}.orders')} ON DELETE CASCADE)", database=other)
         with pytest.raises(ConfigError, match=f"items_ibfk_1 on {other}.items .*ON DELETE CASCADE"):
             bench.run()
+    assert "may delete or change other rows: sweep" in bench.refusal().what
+    bench.configure(purge={"mode": "delete", "triggers": ["sweep"]})
     assert bench.run().state == "done"
     assert bench.count() == 0
+
+
+@pytest.mark.parametrize("way", ["role", "role of a role", "public"])
+def test_rights_by_a_role_count_if_the_session_has_taken_it_on(
+    way: str, mariadb: MariaDB, mysql_bench: MySQLBench
+) -> None:
+    mysql_bench.fill_orders(5)
+    bench = user(mariadb, mysql_bench, "SELECT, DELETE ON DB.orders", "REFERENCES ON *.*")
+    database = bench.url.rsplit("/", 1)[1]
+    name, role, outer = f"u{database[-8:]}", f"r{database[-8:]}", f"o{database[-8:]}"
+    for each in (role, outer):
+        mariadb.sql(f"CREATE ROLE {each}")
+    mariadb.sql(f"GRANT TRIGGER ON {database}.orders TO {'PUBLIC' if way == 'public' else role}")
+    mariadb.sql(f"GRANT {role} TO {outer}")
+    mariadb.sql(f"GRANT {role} TO {name}@'%'")
+    mariadb.sql(f"GRANT {outer} TO {name}@'%'")
+    if way != "public":
+        assert "may not see the triggers" in bench.refusal().what
+        mariadb.sql(f"SET DEFAULT ROLE {role if way == 'role' else outer} FOR {name}@'%'")
+    assert bench.run().state == "done"
 
 
 def test_rights_on_one_database_are_enough_for_who_has_looked_at_what_refers_to_it(
     mariadb: MariaDB, mysql_bench: MySQLBench
 ) -> None:
     mysql_bench.fill_orders(5)
-    bench = user(mariadb, mysql_bench, "SELECT, DELETE ON DB.*")
+    bench = user(mariadb, mysql_bench, "SELECT, DELETE, TRIGGER ON DB.*")
     bench.configure(purge={"mode": "delete", "references": "check"})
-    assert bench.run().state == "done"
+    mariadb.sql("SET GLOBAL sql_quote_show_create = 0")  # grants are shown without quotes
+    try:
+        assert bench.run().state == "done"
+    finally:
+        mariadb.sql("SET GLOBAL sql_quote_show_create = 1")
 
 
 def test_a_replica_given_as_primary_is_refused(mariadb: MariaDB, mysql_bench: MySQLBench) -> None:
@@ -147,9 +188,16 @@ def test_a_replica_given_as_primary_is_refused(mariadb: MariaDB, mysql_bench: My
         mariadb.sql("SET GLOBAL read_only = 0")
 
 
-def test_a_server_without_a_binary_log_is_purged_only_if_told_so(tmp_path: Path) -> None:
-    with MariaDB(settings={}) as server, new_database(server) as database:
-        bench = MySQLBench(server.url(database), tmp_path / "project")
+@pytest.fixture(scope="module")
+def plain_server() -> Iterator[MariaDB]:
+    """A server without a binary log, for which capitals and small letters in names are the same."""
+    with MariaDB(settings={"lower-case-table-names": "1"}) as server:
+        yield server
+
+
+def test_a_server_without_a_binary_log_is_purged_only_if_told_so(plain_server: MariaDB, tmp_path: Path) -> None:
+    with new_database(plain_server) as database:
+        bench = MySQLBench(plain_server.url(database), tmp_path / "project")
         bench.fill_orders(5)
         refusal = bench.refusal()
         assert "The server writes no binary log (log_bin = 0)" in refusal.what
@@ -157,6 +205,25 @@ def test_a_server_without_a_binary_log_is_purged_only_if_told_so(tmp_path: Path)
         bench.configure(purge={"mode": "delete", "without_binary_log": True})
         assert bench.run().state == "done"
         assert bench.count() == 0
+
+
+def test_a_database_named_in_other_letters_has_the_same_lock_triggers_and_foreign_keys(
+    plain_server: MariaDB, tmp_path: Path
+) -> None:
+    with new_database(plain_server) as database:
+        bench = MySQLBench(plain_server.url(database.upper()), tmp_path / "project")
+        bench.fill_orders(5)
+        bench.configure(purge={"mode": "delete", "without_binary_log": True})
+        table = bench.job().table
+        assert table.schema_name == database.upper()
+        same = table.model_copy(update={"schema_name": database})
+        with MySQL(bench.url).locked(table), pytest.raises(Busy):
+            MySQL(plain_server.url(database)).locked(same).__enter__()
+        bench.sql("CREATE TRIGGER sweep AFTER DELETE ON orders FOR EACH ROW SET @swept = OLD.id")
+        assert "other rows: sweep" in bench.refusal().what
+        bench.sql("DROP TRIGGER sweep")
+        bench.sql(f"{CHILD} ON DELETE CASCADE)")
+        assert "ON DELETE CASCADE" in bench.refusal().what
 
 
 @pytest.mark.parametrize(

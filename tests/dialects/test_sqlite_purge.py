@@ -153,6 +153,7 @@ KEEPERS = {
 def test_a_trigger_that_keeps_rows_is_named_and_nothing_is_deleted(name: str, shop: SqliteBench) -> None:
     verified = shop.prove(exported(shop))
     shop.sql(f'CREATE TRIGGER "{name}" {KEEPERS[name]}')
+    shop.configure(purge={"mode": "delete", "triggers": [name]})
     before, job = shop.content(), shop.job()
     with SQLite(shop.url).locked(job.table) as session, pytest.raises(RowsKept, match=f"Its triggers: {name}"):
         session.deleter(job, verified.manifest).delete(batch_of(verified))
@@ -161,6 +162,7 @@ def test_a_trigger_that_keeps_rows_is_named_and_nothing_is_deleted(name: str, sh
 
 def test_a_trigger_or_a_foreign_key_that_refuses_is_named_and_nothing_is_deleted(shop: SqliteBench) -> None:
     verified = shop.prove(exported(shop))
+    shop.configure(purge={"mode": "delete", "triggers": ["no_way"]})
     before, job = shop.content(), shop.job()
     refusers = {
         "TABLE item (order_id INTEGER REFERENCES orders (id))": "FOREIGN KEY constraint failed",
@@ -198,7 +200,50 @@ def test_a_trigger_that_keeps_a_log_is_fired(shop: SqliteBench) -> None:
     manifest = exported(shop)
     shop.sql("CREATE TABLE log (id)")
     shop.sql("CREATE TRIGGER logs AFTER DELETE ON orders BEGIN INSERT INTO log VALUES (old.id); END")
+    shop.configure(purge={"mode": "delete", "triggers": ["logs"]})
     assert shop.purge(manifest).deleted == shop.count("log") == 40
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+@pytest.mark.parametrize(
+    ("comes", "told"),
+    [
+        ("TRIGGER late AFTER DELETE ON orders BEGIN DELETE FROM other; END", r"purge\.triggers does not name: late"),
+        ("TABLE item (order_id REFERENCES orders (id) ON DELETE SET NULL)", "main.item .*, ON DELETE SET NULL"),
+    ],
+)
+def test_a_trigger_or_a_cascade_that_comes_after_the_proof_ends_the_purge(
+    comes: str, told: str, batches: int, shop: SqliteBench
+) -> None:
+    verified = shop.prove(exported(shop))
+    shop.sql("CREATE TABLE other (id)")
+    job, batch = shop.job(), batch_of(verified)
+    with SQLite(shop.url).locked(job.table) as session:
+        deleter = session.deleter(job, verified.manifest)
+        for first in range(batches):
+            part = KeyBatch(tuple(texts[first : first + 1] for texts in batch.keys), batch.raw_digests[first:][:1])
+            assert deleter.delete(part).by_digest == 1
+        shop.sql(f"CREATE {comes}")
+        with pytest.raises(SourceError, match=told):
+            deleter.delete(batch)
+    assert shop.count() == 40 - batches
+
+
+def test_keys_that_are_unique_by_another_collation_than_their_column_are_told_apart(shop: SqliteBench) -> None:
+    shop.sql("CREATE TABLE orders (id TEXT COLLATE NOCASE NOT NULL, placed_at DATETIME, note)")
+    shop.sql("CREATE UNIQUE INDEX to_the_letter ON orders (id COLLATE BINARY)")
+    for key in ("a", "A", "b", "B", "c", "C"):
+        shop.sql("INSERT INTO orders VALUES (?, '2024-01-01 00:00:00', 'x')", key)
+    shop.configure(key=["id"], window="year")
+    (one,) = shop.export()
+    assert one.manifest is not None
+    shop.sql("UPDATE orders SET note = 'y' WHERE id = 'B' COLLATE BINARY")
+    shop.sql("DELETE FROM orders WHERE id = 'c' COLLATE BINARY")
+    shop.purge(one.manifest)
+    assert shop.sql("SELECT id, note FROM orders") == [("B", "y")]
+    shop.sql("DELETE FROM orders")
+    assert shop.restore().rows == 6
+    assert sorted(shop.sql("SELECT id FROM orders")) == [("A",), ("B",), ("C",), ("a",), ("b",), ("c",)]
 
 
 def test_equal_rows_under_a_key_that_is_none_any_more_all_stay(shop: SqliteBench) -> None:

@@ -12,6 +12,7 @@ import pytest
 from service_disks import without_root
 from sqlite_bench import SqliteBench
 
+from blocks.dialects.sqlite.dependents import delete_triggers
 from blocks.dialects.sqlite.session import database_path
 from blocks.dialects.sqlite.source import SQLite
 from blocks.source import Slice
@@ -82,6 +83,22 @@ def test_links_lead_to_one_database_with_one_lock(shop: SqliteBench, tmp_path: P
     assert database_path(f"sqlite:///{tmp_path}/link.db") == shop.file
 
 
+def test_a_file_with_two_names_is_refused_under_both(shop: SqliteBench, tmp_path: Path) -> None:
+    shop.fill_orders(3)
+    table, other = shop.job().table, tmp_path / "other name.db"
+    with SQLite(shop.url).locked(table):
+        other.hardlink_to(shop.file)
+        with (
+            pytest.raises(ConfigError, match=r"has 2 names \(hard links\)"),
+            SQLite(f"sqlite:///{other}").locked(table),
+        ):
+            pass
+    refusal = shop.refusal()
+    assert f"find / -xdev -samefile {shop.file}" in refusal.next_step
+    other.unlink()
+    assert shop.run().state == "done"
+
+
 def test_parts_of_a_server_are_refused(shop: SqliteBench) -> None:
     source = {"name": "shop", "type": "sqlite", "connection": {"host": "db", "database": "shop"}}
     shop._write("sources", {"sources": [source]})
@@ -138,7 +155,25 @@ TABLES: dict[str, tuple[str, dict[str, Any], str]] = {
         "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME);"
         "CREATE TABLE item (id INTEGER PRIMARY KEY, t_id REFERENCES T (id) ON DELETE CASCADE)",
         {},
-        "the foreign key of item (t_id) deletes its rows",
+        "would change rows of another table: the foreign key on main.item (t_id), ON DELETE CASCADE",
+    ),
+    "a reference": (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME);"
+        'CREATE TABLE "It\'s" (id INTEGER PRIMARY KEY, one, two, FOREIGN KEY (two) REFERENCES T)',
+        {},
+        'Rows of another table refer to those of "main"."t": the foreign key on main."It\'s" (two), '
+        "ON DELETE NO ACTION",
+    ),
+    "a reference to itself": (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME, parent REFERENCES t (id) ON DELETE RESTRICT)",
+        {},
+        "the foreign key on main.t (parent), ON DELETE RESTRICT",
+    ),
+    "a reference to what is no key": (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME, name);"
+        "CREATE TABLE item (id INTEGER PRIMARY KEY, t_name REFERENCES t (name))",
+        {"purge": {"mode": "delete", "references": "check"}},
+        'No row of "main"."t" can be deleted: foreign key mismatch',
     ),
     "a limit that it cannot keep": (
         "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME)",
@@ -146,6 +181,75 @@ TABLES: dict[str, tuple[str, dict[str, Any], str]] = {
         "purge.max_active_sessions: SQLite cannot say that",
     ),
 }
+
+
+TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, placed_at DATETIME, parent)"
+# Statements, and the names of those triggers that fire when a row of `t` is deleted.
+TRIGGERS = {
+    "elsewhere": ("CREATE TRIGGER gone AFTER DELETE ON t BEGIN DELETE FROM other WHERE id = old.id; END", "gone"),
+    "itself": ("CREATE TRIGGER gone BEFORE DELETE ON t BEGIN DELETE FROM t WHERE parent = old.id; END", "gone"),
+    "a log": ("CREATE TRIGGER logs AFTER DELETE ON T BEGIN INSERT INTO other VALUES (old.id); END", "logs"),
+    "only some": ("CREATE TRIGGER logs AFTER DELETE ON t WHEN old.id > 9 BEGIN SELECT 1; END", "logs"),
+    "odd letters": (
+        'CREATE TRIGGER IF NOT EXISTS "on\nupdate" /* of */ AFTER\nDELETE ON [t] BEGIN SELECT RAISE(IGNORE); END',
+        "on\nupdate",
+    ),
+    "others": (
+        "CREATE TRIGGER adds AFTER INSERT ON t BEGIN DELETE FROM other; END;"
+        'CREATE TRIGGER "delete" AFTER UPDATE ON t BEGIN DELETE FROM other; END;'
+        "CREATE TRIGGER far AFTER DELETE ON other BEGIN DELETE FROM t; END",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_triggers_on_a_delete_are_refused_by_name_unless_they_are_named(name: str, shop: SqliteBench) -> None:
+    statements, fires = TRIGGERS[name]
+    for statement in (TABLE, "CREATE TABLE other (id)", *statements.split("END;")):
+        shop.sql(statement + "END" * (statement.startswith("CREATE TRIGGER") and not statement.endswith("END")))
+    shop.configure(table="t")
+    if fires:
+        refusal = shop.refusal()
+        assert refusal.what.endswith(f"may delete or change other rows: {fires}.")
+        assert "archives[orders].purge.triggers" in refusal.next_step
+    shop.configure(table="t", purge={"mode": "delete", "triggers": [fires] if fires else []})
+    assert shop.job().table.name == "t"
+    with SQLite(shop.url).session() as session:  # however often it is asked
+        found = [delete_triggers(session.connection, shop.job().table) for _ in range(3)]
+    assert found == [[fires] if fires else []] * 3
+
+
+def test_a_trigger_that_cannot_fire_is_told_before_the_export(shop: SqliteBench) -> None:
+    shop.fill_orders(3)
+    shop.sql("CREATE TRIGGER gone AFTER DELETE ON orders BEGIN DELETE FROM not_there; END")
+    shop.configure(purge={"mode": "delete", "triggers": ["gone"]})
+    assert "No row of" in shop.refusal().what
+    assert "not_there" in shop.refusal().what
+
+
+def test_rows_that_others_refer_to_stay_where_the_application_checks_no_foreign_keys(shop: SqliteBench) -> None:
+    shop.fill_orders(20)
+    shop.sql("CREATE TABLE items (id INTEGER PRIMARY KEY, order_id REFERENCES orders (id))")
+    shop.sql("INSERT INTO items VALUES (1, 20)")
+    shop.configure(window="year", purge={"mode": "delete", "references": "check"})
+    assert "FOREIGN KEY constraint failed" in str(shop.failed_run())
+    assert shop.count() == 20
+    shop.sql("DELETE FROM items")
+    assert shop.run().state == "done"
+    assert shop.count() == 0
+
+
+def test_a_sqlite_that_checks_no_foreign_keys_purges_nothing_that_is_referred_to(shop: SqliteBench) -> None:
+    shop.fill_orders(3)
+    shop.sql("CREATE TABLE items (id INTEGER PRIMARY KEY, order_id REFERENCES orders (id))")
+    shop.configure(purge={"mode": "delete", "references": "check"})
+    job = shop.job()
+    with SQLite(shop.url).session() as session:
+        assert list(session.purge_obstacles(job)) == []
+        session.connection.execute("PRAGMA foreign_keys = OFF")
+        ((what, _),) = session.purge_obstacles(job)
+    assert "checks no foreign keys" in what
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -136,6 +136,17 @@ def test_a_replica_that_falls_behind_holds_the_purge_back_until_it_has_caught_up
     assert running.progress[-1].waits is None
 
 
+def test_a_replica_that_is_gone_and_has_a_slot_holds_the_purge_back(purging: Any, exported: Bench) -> None:
+    exported.sql("SELECT pg_create_physical_replication_slot('gone', true)")
+    try:
+        with purging(max_replica_lag_s=0.2, pause_s=0.1) as running:
+            assert running.waits_for("replica_lag").startswith("replica lag ")
+            exported.sql("SELECT pg_drop_replication_slot('gone')")
+            assert running.receipt().deleted == 100
+    finally:
+        exported.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'gone'")
+
+
 def test_wal_that_is_not_archived_holds_the_purge_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     command = "while test -e hold; do sleep 0.1; done"
     with EmbeddedPostgres(settings={"archive_mode": "on", "archive_command": command}) as server:
@@ -259,7 +270,7 @@ def test_a_purge_that_cannot_ask_prefect_waits_and_says_so(purging: Any, exporte
 def test_after_a_long_wait_the_evidence_is_looked_after_again(
     purging: Any, exported: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.purge_progress.LONG_WAIT_S", 0.0)
+    monkeypatch.setattr("tasks.purge_progress.LOOK_AGAIN_S", 0.0)
     with psycopg.connect(exported.url, autocommit=True) as busy:
         query = threading.Thread(target=lambda: busy.execute("SELECT pg_sleep(1.5)"))
         query.start()

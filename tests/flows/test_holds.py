@@ -180,3 +180,15 @@ def test_children_are_erased_together_with_their_row(family: Bench) -> None:
     erase_rows(family.project, archive, ErasureRequest.of(where="id = 19"), "run")
     with pytest.raises(ConfigError, match="foreign_key"):
         erase_rows(family.project, archive, ErasureRequest.of(keys=["20"]), "run", without_source=True)
+
+
+def test_a_key_that_is_in_no_row_is_warned_of(orders: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    orders.configure(holds=[CASE])
+    with caplog.at_level("WARNING", logger="tidegate"):
+        orders.job()
+    assert 'archives[orders].holds[case-9]: 1 of 3 keys are in no row of "public"."orders".' in caplog.text
+    assert "999" not in caplog.text, "a key may be a person's name"
+    caplog.clear()
+    orders.configure(holds=[{"name": "case-9", "keys": ["17", "42"]}])
+    orders.job()
+    assert caplog.text == ""

@@ -25,7 +25,7 @@ from blocks.dialects.mysql.statements import (
     select_digests,
 )
 from schemas.config import PurgeOptions
-from schemas.errors import ProofFailed
+from schemas.errors import ProofFailed, SourceError
 from schemas.job import Job
 from schemas.manifest import Manifest
 
@@ -105,7 +105,7 @@ class MySQLDeleter:
                 raise
 
     def _delete(self, batch: KeyBatch) -> BatchOutcome:
-        self._refuse_new_columns()
+        self._refuse_another_table()
         statements = self._statements(batch)
         deleted = present = kept = 0
         for among, among_digests in statements:
@@ -113,6 +113,11 @@ class MySQLDeleter:
                 delete_equal(
                     self._table, self._index, f"{among} AND {self._predicate}", self._manifest.columns, among_digests
                 )
+            )
+        if deleted > len(batch):
+            raise SourceError(
+                f"{self._table} has {deleted} rows with the keys of {len(batch)}; none of this batch was deleted.",
+                next_step="Make the key unique again.",
             )
         if deleted < len(batch):
             for among, among_digests in statements:
@@ -122,7 +127,7 @@ class MySQLDeleter:
                 still, had_to_go = self._connection.one(query)
                 present, kept = present + still, kept + had_to_go
         if kept:
-            triggers = ", ".join(name for name, _ in delete_triggers(self._connection, self._job.table)) or "none"
+            triggers = ", ".join(delete_triggers(self._connection, self._job.table)) or "none"
             raise RowsKept(
                 f"{self._table} keeps rows that it was told to delete: {kept} of a batch of {len(batch)}. "
                 f"Its triggers for DELETE: {triggers}.",
@@ -130,8 +135,13 @@ class MySQLDeleter:
             )
         return BatchOutcome(by_fence=0, by_digest=deleted, changed_since=present)
 
-    def _refuse_new_columns(self) -> None:
-        """Refuse rows that have more to them than was archived; until the commit, nobody can alter the table."""
+    def _refuse_another_table(self) -> None:
+        """Refuse a table that is no longer what was looked at; until the commit, nobody can alter it.
+
+        Raises:
+            ProofFailed: Rows have more to them than was archived.
+            SourceError: Triggers would fire that nobody has looked at, or a key may mean several rows.
+        """
         table = self._job.table
         self._connection.rows(f"SELECT 1 FROM {self._table} LIMIT 0")
         now = self._connection.rows(
@@ -143,6 +153,19 @@ class MySQLDeleter:
             raise ProofFailed(
                 f"{self._table} has columns that were not archived: {', '.join(added)}.",
                 next_step=f"tidegate archive {self._manifest.archive} archives its rows again as they are now.",
+            )
+        unnamed = sorted(set(delete_triggers(self._connection, table)) - set(self._job.archive.purge.triggers))
+        if unnamed:
+            raise SourceError(
+                f"{self._table} has triggers for DELETE that purge.triggers does not name: {', '.join(unnamed)}.",
+                next_step="Look at what they do. If that is meant to happen, name them there, or else drop them.",
+            )
+        indexes = unique_keys(self._connection, table.schema_name, table.name)
+        if set(self._manifest.key) not in map(set, indexes.values()):
+            raise SourceError(
+                f"No unique index of {self._table} covers exactly ({', '.join(self._manifest.key)}) any more, so a "
+                "key might mean several rows.",
+                next_step="Make the key unique again.",
             )
 
 

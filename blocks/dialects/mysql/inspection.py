@@ -1,11 +1,11 @@
 """What would make an export or a purge of a MariaDB or MySQL table fail later, found before anything is touched."""
 
-import re
 from collections.abc import Iterator
 
 import pymysql
 
 from blocks.dialects.mysql.catalog import said
+from blocks.dialects.mysql.grants import EVERYTHING, Grant, grants, has_right, like, places_seen
 from blocks.dialects.mysql.operators_sql import check_expression
 from blocks.dialects.mysql.session import Connection, literal, quoted_table
 from blocks.dialects.mysql.statements import export_rows, operators_predicate
@@ -15,14 +15,7 @@ from schemas.job import Job
 from schemas.reading import Reading
 from schemas.table import Table
 
-_WORKS_ON = re.compile(r"\b(DELETE|UPDATE|REPLACE|CALL)\b", re.IGNORECASE)
 _NO_PURGE = "or run with --no-purge."
-_GRANT = re.compile(r"GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO ")
-# Rights that show the tables they are for in the catalog; others (PROCESS, RELOAD) do not.
-_SHOWING = frozenset(
-    {"ALL PRIVILEGES", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
-     "CREATE VIEW", "SHOW VIEW", "TRIGGER"}
-)  # fmt: skip
 
 
 def check_export(connection: Connection, job: Reading) -> None:
@@ -96,13 +89,9 @@ def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str
             f"The source's user may not delete from {table}.",
             f"GRANT DELETE ON {table} TO the user that the source connects as; {_NO_PURGE}",
         )
-    yield from _hidden_tables(connection, job)
-    triggers = [name for name, body in delete_triggers(connection, job.table) if _WORKS_ON.search(body)]
-    if triggers:
-        yield (
-            f"Triggers of {table} change or delete other rows when its rows are deleted: {', '.join(triggers)}.",
-            f"Have the triggers do nothing but INSERT, or drop them, {_NO_PURGE}",
-        )
+    held = grants(connection)
+    yield from _hidden_tables(held, job)
+    yield from _triggers(connection, held, job)
 
 
 def _server_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
@@ -133,13 +122,13 @@ def _replicates(connection: Connection) -> bool:
     return False
 
 
-def _hidden_tables(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+def _hidden_tables(held: list[Grant], job: Job) -> Iterator[tuple[str, str]]:
     """Yield that the user may not see all tables: foreign keys of the others would delete or change rows unseen."""
     database = job.table.schema_name
-    places = _places_seen(connection)
-    if "*" in places:
+    places = places_seen(held)
+    if EVERYTHING in places:
         return
-    sees_database = any(_like(database, place) for place in places)
+    sees_database = any(like(database, place) for place in places)
     if sees_database and job.archive.purge.references == "check":  # the operator has looked at what refers to it
         return
     yield (
@@ -152,29 +141,32 @@ def _hidden_tables(connection: Connection, job: Job) -> Iterator[tuple[str, str]
     )
 
 
-def _places_seen(connection: Connection) -> set[str]:
-    """Return what the user has some right on as a whole: `*` for everything, or patterns of databases."""
-    places = set()
-    for (text,) in connection.rows("SHOW GRANTS"):
-        found = _GRANT.match(text)
-        if found and _SHOWING & {right.strip() for right in found.group(1).split(",")}:
-            places.add(found.group(2).strip("`").replace("``", "`"))
-    return places
+def _triggers(connection: Connection, held: list[Grant], job: Job) -> Iterator[tuple[str, str]]:
+    """Yield the triggers that nobody has looked at, or that the user would not see any."""
+    table = quoted_table(job.table)
+    if not has_right(held, "TRIGGER", job.table):
+        yield (
+            f"The source's user may not see the triggers of {table}: what they delete or change when rows of it go "
+            "would be hidden from it.",
+            f"GRANT TRIGGER ON {table} TO the user that the source connects as (MariaDB and MySQL ask for it to show "
+            f"triggers; none is made), {_NO_PURGE}",
+        )
+    unnamed = sorted(set(delete_triggers(connection, job.table)) - set(job.archive.purge.triggers))
+    if unnamed:
+        yield (
+            f"Triggers of {table} fire when its rows are deleted, and may delete or change other rows: "
+            f"{', '.join(unnamed)}.",
+            f"Look at what they do. If that is meant to happen, name each of them under "
+            f"archives[{job.archive.name}].purge.triggers, {_NO_PURGE}",
+        )
 
 
-def _like(name: str, pattern: str) -> bool:
-    """Return whether a database is one of those that a grant names: % and _ stand for others unless escaped."""
-    tokens = re.findall(r"\\.|.", pattern, re.DOTALL)
-    wild = {"%": ".*", "_": "."}
-    return bool(re.fullmatch("".join(wild.get(t) or re.escape(t[-1]) for t in tokens), name, re.DOTALL))
-
-
-def delete_triggers(connection: Connection, table: Table) -> list[tuple[str, str]]:
-    """Return (name, body) of the table's triggers for DELETE, as far as the user may see them."""
+def delete_triggers(connection: Connection, table: Table) -> list[str]:
+    """Return the names of the table's triggers for DELETE; the user sees them with the right TRIGGER only."""
     return [
-        (str(name), str(body))
-        for name, body in connection.rows(
-            "SELECT TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS "
+        str(name)
+        for (name,) in connection.rows(
+            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS "
             f"WHERE EVENT_MANIPULATION = 'DELETE' AND EVENT_OBJECT_SCHEMA = {literal(table.schema_name)} "
             f"AND EVENT_OBJECT_TABLE = {literal(table.name)} ORDER BY 1"
         )

@@ -17,8 +17,8 @@ def archiver_lock(url: str, table: Table) -> Iterator[Connection]:
     Raises:
         Busy: Another archiver holds it.
     """
-    name = literal("tidegate " + hashlib.sha256(quoted_table(table).encode()).hexdigest()[:40])  # of 64 at most
     with session(url) as connection, translated(url):
+        name = _lock_name(connection, table)
         if connection.one(f"SELECT GET_LOCK({name}, 0)") != (1,):
             (holder,) = connection.one(f"SELECT IS_USED_LOCK({name})")
             raise Busy(
@@ -29,3 +29,10 @@ def archiver_lock(url: str, table: Table) -> Iterator[Connection]:
                 f"KILL {holder or 'ID'}",
             )
         yield connection
+
+
+def _lock_name(connection: Connection, table: Table) -> str:
+    """Return the lock's name as a literal: one for a table, in whatever letters it and its database are named."""
+    (folds_case,) = connection.one("SELECT @@lower_case_table_names")
+    name = quoted_table(table).lower() if folds_case else quoted_table(table)
+    return literal("tidegate " + hashlib.sha256(name.encode()).hexdigest()[:40])  # of 64 at most

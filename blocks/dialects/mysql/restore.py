@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from blocks.dialects.mysql.restore_target import refuse_untransactional
 from blocks.dialects.mysql.session import Connection, literal, quote, quoted_table
 from blocks.dialects.mysql.statements import MAX_STATEMENT_CHARACTERS, value_literals
 from blocks.dialects.mysql.types import digest_expression, field_expression, text_of
@@ -38,6 +39,7 @@ class MySQLStaging:
             f"CREATE TEMPORARY TABLE {self._name} ENGINE = InnoDB AS "
             f"SELECT {values}, CAST('' AS CHAR(16)) AS digest FROM {self._table} AS t LIMIT 0"
         )
+        refuse_untransactional(connection, target.table)  # it stays what it is now until the transaction ends
 
     def copy(self, rows: Iterable[pa.RecordBatch]) -> None:
         """Take in rows: a text column for each written column, then the digest."""

@@ -5,6 +5,7 @@ from blocks.dialects.mysql.session import Connection, literal, quoted_table
 from schemas.errors import ConfigError
 from schemas.restore import UNTOUCHED
 from schemas.restore_target import Target
+from schemas.table import Table
 from schemas.table_name import TableName
 
 
@@ -12,9 +13,10 @@ def inspect_target(connection: Connection, name: TableName) -> Target:
     """Return what the catalog says of the table that is to receive rows.
 
     Raises:
-        ConfigError: There is no such table, or it may not be read.
+        ConfigError: There is no such table, it has no transactions, or it may not be read.
     """
     table = describe(connection, name)
+    refuse_untransactional(connection, table)
     if not table.may_select:
         raise ConfigError(
             f"The user may not read {quoted_table(table)}, so that what is put into it could not be proven.",
@@ -31,3 +33,23 @@ def inspect_target(connection: Connection, name: TableName) -> Target:
         defaults=frozenset(column for column, default, _ in rows if default),
         writable=frozenset(column for column, _, may_insert in rows if may_insert),
     )
+
+
+def refuse_untransactional(connection: Connection, table: Table) -> None:
+    """Refuse a table (of MyISAM, say) that would keep what was put into it also when the proof fails.
+
+    Raises:
+        ConfigError: Its engine has no transactions.
+    """
+    engine, transactions = connection.one(
+        "SELECT t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES AS t "
+        "LEFT JOIN information_schema.ENGINES AS e ON e.ENGINE = t.ENGINE "
+        f"WHERE t.TABLE_SCHEMA = {literal(table.schema_name)} AND t.TABLE_NAME = {literal(table.name)}"
+    )
+    if transactions != "YES":
+        raise ConfigError(
+            f"{quoted_table(table)} is a table of the engine {engine}, which has no transactions: rows that were put "
+            "into it could not be taken back if they turn out not to be equal to the archived ones.",
+            state=UNTOUCHED,
+            next_step=f"ALTER TABLE {quoted_table(table)} ENGINE = InnoDB, or restore into another table (--into).",
+        )

@@ -126,7 +126,12 @@ def _settings(is_mariadb: bool) -> list[str]:
         "default_week_format": "0",
         "sql_safe_updates": "0",
         "sql_select_limit": "18446744073709551615",
+        "sql_quote_show_create": "1",  # grants are read
         "autocommit": "1",
+        "completion_type": "'NO_CHAIN'",
+        # Some servers have them off for all, as a load of data may; rows must not go or come past the constraints.
+        "foreign_key_checks": "1",
+        "unique_checks": "1",
         "innodb_lock_wait_timeout": "50",
         "net_write_timeout": str(_PATIENCE_S),
         "net_read_timeout": str(_PATIENCE_S),
@@ -134,7 +139,7 @@ def _settings(is_mariadb: bool) -> list[str]:
     }
     # However many keys a statement names, they are looked up in the index, and not turned into something else.
     own = (
-        {"max_statement_time": "0", "in_predicate_conversion_threshold": "0"}
+        {"max_statement_time": "0", "in_predicate_conversion_threshold": "0", "check_constraint_checks": "1"}
         if is_mariadb
         else {"max_execution_time": "0", "range_optimizer_max_mem_size": "0"}
     )

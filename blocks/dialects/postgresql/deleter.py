@@ -26,6 +26,7 @@ from blocks.dialects.postgresql.statements import (
 )
 from schemas.column_plan import Kind
 from schemas.config import PurgeOptions
+from schemas.errors import ProofFailed
 from schemas.job import Job
 from schemas.manifest import Manifest
 
@@ -67,6 +68,7 @@ class PostgresDeleter:
         snapshot = manifest.attestation.snapshot
         limit(connection, job.archive.purge)
         self._patience_s = _STATEMENTS_A_BATCH * job.archive.purge.statement_timeout_s + ANSWER_S
+        self._triggers = bool(job.archive.purge.triggers)
         self._unchanged = None
         same_table = (manifest.source, manifest.table) == (job.archive.source, str(job.archive.table))
         if same_table and fence_holds(connection, snapshot) and snapshot.xmin is not None:
@@ -119,7 +121,14 @@ class PostgresDeleter:
             by_fence = self._connection.execute(self._unchanged, keys).rowcount
         if by_fence < len(batch):
             by_digest = self._connection.execute(self._equal, [*keys, batch.digests]).rowcount
-        if by_fence + by_digest < len(batch):
+        if by_fence + by_digest > len(batch):
+            raise ProofFailed(
+                f"{self._table.quoted}: the keys of {len(batch)} proven rows are those of {by_fence + by_digest} rows.",
+                state="Nothing of this batch was deleted.",
+                next_step="Its key has to be unique: see to its indexes, then archive the table again.",
+            )
+        # Where triggers may fire after a DELETE, what was deleted may be there again.
+        if by_fence + by_digest < len(batch) or self._triggers:
             left = self._connection.execute(self._left, [*keys, batch.digests]).fetchone()
             present, kept = left or (0, 0)
         if kept:

@@ -16,11 +16,15 @@ from blocks.throttle.lock_watch import CountWaiting
 from schemas.table import Table
 from schemas.throttle_options import ThrottleOptions
 
-# Standbys, and subscribers of logical replication; a base backup replays nothing.
+# Standbys, and subscribers of logical replication; a base backup replays nothing. One that is not connected is as far
+# behind as the slot that keeps the WAL for it.
 _REPLICAS = """
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_wal_lsn_diff(replay_lsn, '0/0')::bigint,
        extract(epoch FROM replay_lag)::float8
 FROM pg_stat_replication WHERE replay_lsn IS NOT NULL
+UNION ALL SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,
+       pg_wal_lsn_diff(coalesce(confirmed_flush_lsn, restart_lsn), '0/0')::bigint, NULL
+FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost'
 """
 _WAL = """
 SELECT last_archived_wal, pg_walfile_name(pg_current_wal_lsn()), pg_size_bytes(current_setting('wal_segment_size'))
@@ -158,7 +162,7 @@ def _unreadable(connection: Connection, options: ThrottleOptions, where: str) ->
 
 
 def replica_lag_s(connection: Connection, history: LagHistory) -> float | None:
-    """Return how far the slowest connected replica is behind; None if there is none."""
+    """Return how far the slowest replica is behind; None if there is none."""
     rows = connection.execute(_REPLICAS).fetchall()
     return history.lag_s(rows[0][0], [(replayed, measured) for _, replayed, measured in rows]) if rows else None
 

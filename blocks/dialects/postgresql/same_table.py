@@ -15,18 +15,20 @@ WITH RECURSIVE family AS (
     SELECT {table}::pg_catalog.regclass::pg_catalog.oid AS oid
     UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, family WHERE i.inhparent = family.oid
 )
-SELECT c.xmin, c.oid FROM pg_catalog.pg_class c, family WHERE c.oid = family.oid
-UNION ALL SELECT i.xmin, i.inhrelid FROM pg_catalog.pg_inherits i, family WHERE i.inhrelid = family.oid
-UNION ALL SELECT a.xmin, a.attrelid FROM pg_catalog.pg_attribute a
+SELECT c.xmin, c.oid, c.relkind = 'f' AS is_foreign FROM pg_catalog.pg_class c, family WHERE c.oid = family.oid
+UNION ALL SELECT i.xmin, i.inhrelid, false FROM pg_catalog.pg_inherits i, family WHERE i.inhrelid = family.oid
+UNION ALL SELECT a.xmin, a.attrelid, false FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = {table}::pg_catalog.regclass AND a.attnum > 0
-UNION ALL SELECT n.xmin, n.oid FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c
+UNION ALL SELECT n.xmin, n.oid, false FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c
     WHERE c.oid = {table}::pg_catalog.regclass AND n.oid = c.relnamespace
-UNION ALL SELECT d.xmin, d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
+UNION ALL SELECT d.xmin, d.oid, false FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 """
 
 
 def defined_before(table: str, horizon: str) -> str:
     """Return the predicate that no part of the table's definition is younger than a transaction.
+
+    Nor on another server: rows of a foreign table have no version here.
 
     Args:
         table: Its quoted name.
@@ -34,7 +36,8 @@ def defined_before(table: str, horizon: str) -> str:
     """
     definition = _DEFINITION.format(table=literal(table))
     return (
-        f"(SELECT coalesce(bool_and(pg_catalog.age(part.xmin) OPERATOR(pg_catalog.>) {horizon}), false) "
+        f"(SELECT coalesce(bool_and(pg_catalog.age(part.xmin) OPERATOR(pg_catalog.>) {horizon} "
+        "AND NOT part.is_foreign), false) "
         f"FROM ({definition}) AS part)"
     )
 

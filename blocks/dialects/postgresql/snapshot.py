@@ -8,10 +8,15 @@ from blocks.dialects.postgresql.session import Connection, session, statement, t
 from blocks.dialects.postgresql.statements import FENCE_REACH
 from schemas.manifest import Snapshot
 
-# A server started from a copy of the disk shares the identifier and the timeline, but not the address.
+# What tells one life of a server from another. Transaction numbers that were not yet on the disk are given out again
+# after a crash, and all of them after the disk was put back to an earlier state: a number below an old snapshot's is
+# then no sign of age. Both need a start, of the server or, when a process of it crashed, of its statistics. A server
+# started from a copy of the disk shares the identifier and the timeline, but not the address.
 _CLUSTER = """(SELECT system_identifier::text FROM pg_control_system()) || '/' ||
 (SELECT timeline_id::text FROM pg_control_checkpoint()) || '/' || coalesce(host(inet_server_addr()), 'local') || ':' ||
-coalesce(inet_server_port()::text, '') || '/' || current_database()"""
+coalesce(inet_server_port()::text, '') || '/' || current_database() || '/' ||
+extract(epoch FROM pg_postmaster_start_time())::text || '/' ||
+coalesce((SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter), '')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ def held_snapshot(url: str) -> Iterator[HeldSnapshot]:
 def fence_holds(connection: Connection, snapshot: Snapshot) -> bool:
     """Return whether row versions here can be compared with the transaction numbers of that snapshot.
 
-    Not on another cluster, timeline or server (a restored copy counts again from where it was copied), and not
-    when so many transactions have passed that old and new can no longer be told apart.
+    Not on another cluster, timeline or server, not since the server was started or crashed (it may count again from
+    an earlier number), and not when so many transactions have passed that old and new can no longer be told apart.
     """
     if snapshot.xmin is None or snapshot.xmax is None:
         return False

@@ -1,10 +1,11 @@
-"""What SQLite's catalog says of a table: its columns, keys, and who depends on its rows."""
+"""What SQLite's catalog says of a table: its columns, its keys, and how large its rows are."""
 
 import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from blocks.dialects.sqlite.dependents import SCHEMA, referenced_by
 from blocks.dialects.sqlite.moments import DEFAULT, UNIX_SECONDS, Value, format_named, guess_format
 from blocks.dialects.sqlite.operators_sql import WrongExpression, check_expression
 from blocks.dialects.sqlite.session import Connection
@@ -15,13 +16,11 @@ from schemas.errors import ConfigError
 from schemas.table import Table
 from schemas.table_name import DEFAULT_SCHEMA, TableName
 
-SCHEMA = "main"
 SAMPLE_ROWS = 500  # from each end of the table
 _SHOWN_TABLES = 10
 _OUR_TIME = range(1980, 2100)
 _VIRTUAL_COLUMN, _STORED_COLUMN, _HIDDEN_COLUMN = 2, 3, 1
 _EFFECTIVE = os.access in os.supports_effective_ids
-_DOES = {"CASCADE": "deletes", "SET NULL": "sets to NULL", "SET DEFAULT": "sets to their default"}
 
 
 def describe(connection: Connection, path: Path, name: TableName) -> Table:
@@ -65,7 +64,8 @@ def describe(connection: Connection, path: Path, name: TableName) -> Table:
         inherited=False,
         may_select=True,
         may_delete=all(os.access(p, os.W_OK, effective_ids=_EFFECTIVE) for p in (path, path.parent)),
-        dependents=tuple(_dependents(connection, name.name)),
+        dependents=(),
+        referenced_by=tuple(referenced_by(connection, name.name, key)),
         utf8=True,
     )
 
@@ -153,20 +153,6 @@ def _unique_indexes(connection: Connection, table: str) -> Iterator[list[str]]:
             yield [column for _, _, column in covered]
 
 
-def _dependents(connection: Connection, table: str) -> Iterator[str]:
-    """Yield, as sentences, the foreign keys that delete or change other rows when a row of the table goes."""
-    children = connection.execute(f"SELECT name FROM {SCHEMA}.sqlite_schema WHERE type = 'table' ORDER BY 1").fetchall()
-    for (child,) in children:
-        found: dict[int, tuple[str, list[str]]] = {}
-        for number, _, parent, column, _, _, on_delete, _ in connection.execute(
-            f"PRAGMA {SCHEMA}.foreign_key_list({quote_identifier(child)})"
-        ).fetchall():
-            if parent.lower() == table.lower() and on_delete in _DOES:
-                found.setdefault(number, (_DOES[on_delete], []))[1].append(column)
-        for does, columns in found.values():
-            yield f"the foreign key of {child} ({', '.join(columns)}) {does} its rows"
-
-
 def defaults(connection: Connection, table: Table) -> frozenset[str]:
     """Return the columns that fill themselves: those with a default, and the row's number."""
     rows = connection.execute(f"PRAGMA {SCHEMA}.table_xinfo({quote_identifier(table.name)})").fetchall()
@@ -212,13 +198,3 @@ def average_row_bytes(connection: Connection, table: Table) -> int:
 def column_names(connection: Connection, table: Table) -> list[str]:
     """Return the names of the columns that the table has now, the computed ones too."""
     return [row[1] for row in connection.execute(f"PRAGMA {SCHEMA}.table_xinfo({quote_identifier(table.name)})")]
-
-
-def delete_triggers(connection: Connection, table: Table) -> list[str]:
-    """Return the names of the table's triggers that a DELETE may fire."""
-    rows = connection.execute(
-        f"SELECT name FROM {SCHEMA}.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?) "
-        "AND upper(sql) LIKE '%DELETE%' ORDER BY 1",
-        [table.name],
-    )
-    return [name for (name,) in rows]

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept
-from blocks.dialects.sqlite.catalog import column_names, delete_triggers, reuses_numbers
+from blocks.dialects.sqlite.catalog import column_names, reuses_numbers
+from blocks.dialects.sqlite.dependents import delete_triggers, referenced_by
 from blocks.dialects.sqlite.moments import Value
-from blocks.dialects.sqlite.session import Connection, transaction
+from blocks.dialects.sqlite.session import Connection, one, transaction
 from blocks.dialects.sqlite.source_errors import primary_code, translate
 from blocks.dialects.sqlite.statements import delete_equal, in_window, look_at, operators_predicate, same_key
 from blocks.dialects.sqlite.types import DIGEST_BYTES
@@ -53,6 +54,9 @@ class SqliteDeleter:
         archived = {column.name for column in manifest.columns if column.derived is None}
         self._known = archived | (set(manifest.excluded) & set(job.archive.purge.discard_columns))
         self._archive = manifest.archive
+        self._named_triggers = set(options.triggers)
+        self._schema_looked_at: int | None = None
+        self._triggers: list[str] = []
         self._delete_equal = delete_equal(table, self._key, manifest.columns, predicate)
         self._look_at = look_at(table, self._key, manifest.columns, predicate)
         self._is_there = f"SELECT 1 FROM {table} WHERE {same_key(table, self._key)}"
@@ -72,7 +76,7 @@ class SqliteDeleter:
             if primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 raise Collision(failure.what, next_step=failure.next_step) from None
             if primary_code(error) == sqlite3.SQLITE_CONSTRAINT:
-                failure.next_step += f" Its triggers: {self._triggers()}."
+                failure.next_step += f" Its triggers: {', '.join(self._triggers) or 'none on a DELETE'}."
             raise failure from None
 
     def locked(self, batch: KeyBatch) -> LockedRows:
@@ -80,9 +84,8 @@ class SqliteDeleter:
         return LockedRows(np.zeros(len(batch), dtype=np.bool_))
 
     def _delete(self, batch: KeyBatch) -> BatchOutcome:
-        self._refuse_new_columns()
+        self._refuse_another_table()
         deleted = changed = 0
-        rewritten = bool(delete_triggers(self._connection, self._table))
         highest = self._connection.execute(self._reused).fetchone()[0] if self._reused else None
         cursor = self._connection.cursor()
         for key, digest in zip(key_values(self._key, batch.keys), _digests(batch), strict=True):
@@ -98,7 +101,7 @@ class SqliteDeleter:
                     "highest_key_deleted", table=self._table.quoted, key=highest,
                     meaning="without AUTOINCREMENT, SQLite gives it to a new row, which will pass for a newer version",
                 )  # fmt: skip
-            if found and not rewritten:
+            if found and not self._triggers:
                 continue
             left = cursor.execute(self._look_at, (digest, *key)).fetchone()
             if left is None:
@@ -106,23 +109,43 @@ class SqliteDeleter:
             if found or left[0]:
                 raise RowsKept(
                     f"{self._table.quoted} keeps rows that it was told to delete, such as the one with key {key}. "
-                    f"Its triggers: {self._triggers()}.",
+                    f"Its triggers: {', '.join(self._triggers) or 'none on a DELETE'}.",
                     next_step="Settle what the triggers are to do.",
                 )
             changed += 1
         return BatchOutcome(0, deleted, changed)
 
-    def _refuse_new_columns(self) -> None:
-        """Asked for in the transaction that deletes: while it lasts, nobody can add one."""
+    def _refuse_another_table(self) -> None:
+        """Refuse a table that is no longer what was looked at; while the transaction lasts, nobody can alter it.
+
+        Raises:
+            ProofFailed: Rows have more to them than was archived.
+            SourceError: Their going would change rows of others, by triggers or foreign keys that nobody looked at.
+        """
+        (version,) = one(self._connection, "PRAGMA main.schema_version")
+        if version == self._schema_looked_at:
+            return
         added = sorted(set(column_names(self._connection, self._table)) - self._known)
         if added:
             raise ProofFailed(
                 f"{self._table.quoted} has columns that were not archived: {', '.join(added)}.",
                 next_step=f"tidegate archive {self._archive} archives its rows again as they are now.",
             )
-
-    def _triggers(self) -> str:
-        return ", ".join(delete_triggers(self._connection, self._table)) or "none on a DELETE"
+        self._triggers = delete_triggers(self._connection, self._table)
+        unnamed = sorted(set(self._triggers) - self._named_triggers)
+        if unnamed:
+            raise SourceError(
+                f"{self._table.quoted} has triggers for DELETE that purge.triggers does not name: "
+                f"{', '.join(unnamed)}.",
+                next_step="Look at what they do. If that is meant to happen, name them there, or else drop them.",
+            )
+        for key in referenced_by(self._connection, self._table.name, self._table.primary_key):
+            if key.on_delete not in {"no action", "restrict"}:
+                raise SourceError(
+                    f"Deleting from {self._table.quoted} would change rows of another table: {key}.",
+                    next_step="Make the key NO ACTION.",
+                )
+        self._schema_looked_at = version
 
     @contextmanager
     def _time_limit(self) -> Iterator[None]:

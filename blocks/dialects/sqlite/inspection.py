@@ -1,10 +1,12 @@
 """What would make an export or a purge of a SQLite table fail later, found before anything is touched."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from blocks.dialects.sqlite.dependents import delete_triggers
 from blocks.dialects.sqlite.operators_sql import WrongExpression, check_expression
-from blocks.dialects.sqlite.session import Connection
+from blocks.dialects.sqlite.session import Connection, one
 from blocks.dialects.sqlite.statements import export_rows, operators_predicate
 from blocks.throttle.pressure import unsupported
 from schemas.errors import ConfigError
@@ -41,7 +43,7 @@ def families_refused(job: Reading) -> ConfigError:
     )
 
 
-def purge_obstacles(path: Path, job: Job) -> Iterator[tuple[str, str]]:
+def purge_obstacles(connection: Connection, path: Path, job: Job) -> Iterator[tuple[str, str]]:
     """Yield what keeps rows of the table from being deleted, and what to do about it."""
     if not job.table.may_delete:
         yield (
@@ -49,3 +51,23 @@ def purge_obstacles(path: Path, job: Job) -> Iterator[tuple[str, str]]:
             "Give this user the right to write both; or run with --no-purge.",
         )
     yield from unsupported(job.archive.purge, "SQLite", f"archives[{job.archive.name}].purge")
+    if job.table.referenced_by and one(connection, "PRAGMA foreign_keys") != (1,):
+        yield (
+            f"This SQLite checks no foreign keys, and some point at {job.table.quoted}.",
+            "Run it with a Python whose SQLite can; or run with --no-purge.",
+        )
+    try:
+        unnamed = sorted(set(delete_triggers(connection, job.table)) - set(job.archive.purge.triggers))
+    except sqlite3.Error as error:
+        yield (
+            f"No row of {job.table.quoted} can be deleted: {error}.",
+            "Correct the table's triggers, and the foreign keys that point at it; or run with --no-purge.",
+        )
+        return
+    if unnamed:
+        yield (
+            f"Triggers of {job.table.quoted} fire when its rows are deleted, and may delete or change other rows: "
+            f"{', '.join(unnamed)}.",
+            f"Look at what they do. If that is meant to happen, name each of them under "
+            f"archives[{job.archive.name}].purge.triggers, or run with --no-purge.",
+        )

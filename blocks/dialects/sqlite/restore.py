@@ -88,10 +88,7 @@ class SqliteStaging:
         """Return count and combined digest, by SQLite, of the table's rows with the staged keys (or content)."""
         digest = row_digest(self._table, self._fit.proven)
         if self._key:
-            # In this order: each staged row finds its own by the table's index.
-            return self._total(
-                f"SELECT {digest} FROM {self._name} AS s CROSS JOIN {self._table} WHERE {self._same_key()}"
-            )
+            return self._total(f"SELECT {digest} FROM {self._pairs()}")
         return self._total(
             f"SELECT digest FROM (SELECT {digest} AS digest FROM {self._table} WHERE {self._same_time()}) "
             f"WHERE digest IN (SELECT digest FROM {self._name})"
@@ -105,9 +102,7 @@ class SqliteStaging:
             f"max({fields((column,), [reference(self._table, column)])} <> {fields((column,), [f's.{place}'])})"
             for column, place in zip(self._fit.written, self._place.values(), strict=True)
         ]
-        row = self._connection.execute(
-            f"SELECT {', '.join(flags)} FROM {self._name} AS s CROSS JOIN {self._table} WHERE {self._same_key()}"
-        ).fetchone()
+        row = self._connection.execute(f"SELECT {', '.join(flags)} FROM {self._pairs()}").fetchone()
         return [column.name for column, differs in zip(self._fit.written, row, strict=True) if differs]
 
     def _is_there(self) -> str:
@@ -122,6 +117,16 @@ class SqliteStaging:
             f"{reference(self._table, column)} {'IS' if column.nullable else '='} s.{self._place[column.name]}"
             for column in self._key
         )
+
+    def _pairs(self) -> str:
+        """Return the FROM and WHERE of staged rows and the table's with the same keys, in this order: by its index.
+
+        What the column's collation takes for equal, and a unique index of the table does not, is told apart.
+        """
+        letters = (
+            f"{reference(self._table, column)} IS s.{self._place[column.name]} COLLATE BINARY" for column in self._key
+        )
+        return f"{self._name} AS s CROSS JOIN {self._table} WHERE {' AND '.join([self._same_key(), *letters])}"
 
     def _same_time(self) -> str:
         if self._time is None:

@@ -1,6 +1,7 @@
 """Connections to a SQLite file: the file that a URL names, never made by accident, and settings that keep it safe."""
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,12 +88,21 @@ def session(path: Path, *, write: bool = False) -> Iterator[Connection]:
 def _check_file(path: Path) -> None:
     try:
         what = "" if path.is_file() else "is a folder" if path.is_dir() else "is not there"
+        names = 1 if what else path.stat().st_nlink
     except OSError as error:
         what = f"cannot be reached: {error.strerror}"
     if what:
         raise ConfigError(
             f"The database file {path} {what}.",
             next_step="Correct the source's url in sources.yaml (sqlite:////absolute/path.db).",
+        )
+    if names > 1:
+        # https://www.sqlite.org/howtocorrupt.html, "Multiple links to the same file"; and ours would be two locks.
+        raise ConfigError(
+            f"The database file {path} has {names} names (hard links). SQLite keeps its journal beside the name by "
+            "which it is opened, so what others write by another name may be missing here, and both would damage it.",
+            next_step=f"Leave it one name: `find / -xdev -samefile {shlex.quote(str(path))}` finds the others. A copy "
+            "is made by `cp`, or by VACUUM INTO while it is in use.",
         )
 
 

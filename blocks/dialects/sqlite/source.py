@@ -111,7 +111,7 @@ class SqliteSession:
 
     def purge_obstacles(self, job: Job) -> Iterator[tuple[str, str]]:
         """Yield what keeps rows from being deleted, and what to do about it."""
-        return inspection.purge_obstacles(self.path, job)
+        return inspection.purge_obstacles(self.connection, self.path, job)
 
     def partitions(self, job: Job) -> Partitions:
         """SQLite has no partitions."""
