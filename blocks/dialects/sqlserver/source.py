@@ -133,7 +133,16 @@ class SqlServerSession:
 
     def purge_obstacles(self, job: Job) -> Iterator[tuple[str, str]]:
         """Yield what keeps rows from being deleted, and what to do about it."""
-        instead = [name for name, is_instead in delete_triggers(self.connection, job.table) if is_instead]
+        triggers = delete_triggers(self.connection, job.table)
+        instead = [name for name, is_instead in triggers if is_instead]
+        unnamed = sorted({name for name, _ in triggers} - {*instead, *job.archive.purge.triggers})
+        if unnamed:
+            yield (
+                f"Triggers of {job.table.quoted} fire when its rows are deleted, and may delete or change other rows: "
+                f"{', '.join(unnamed)}.",
+                f"Look at what they do. If that is meant to happen, name each of them under {job.label}.purge.triggers,"
+                " or run with --no-purge.",
+            )
         if instead:
             yield (
                 f"Triggers of {job.table.quoted} take the place of a DELETE: {', '.join(instead)}.",
