@@ -55,6 +55,8 @@ class LocalLake:
                 state="Nothing was archived or deleted.",
                 next_step="Put the lake on a file system with hard links (ext4, xfs, NFS).",
             )
+        if write:
+            sweep(self._scratch_parent())
 
     def scratch(self) -> AbstractContextManager[Path]:
         """See `Lake.scratch`. It lies in the lake; in the system's temporary folder if the lake is read-only."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from service_disks import another_disk, let_others_in, mounted, without_root
 
+from blocks.lake_paths import SCRATCH_FOLDER
 from blocks.local_lake import LocalLake
 from blocks.scratch import scratch_folder, sweep
 from schemas.errors import LakeError, Retry
@@ -233,3 +234,16 @@ def test_every_new_folder_and_file_is_flushed(local_lake: LocalLake, monkeypatch
     assert any(path.endswith("/put") for path in flushed)
     # The content is safe before the name exists.
     assert flushed.index(next(p for p in flushed if p.endswith("/put"))) < flushed.index(f"{lake}/t/year=2013")
+
+
+def test_the_write_check_removes_what_a_killed_put_left(local_lake: LocalLake) -> None:
+    local_lake.check(write=True)
+    parent = local_lake.folder / SCRATCH_FOLDER
+    code = (
+        "import os, signal, sys; from pathlib import Path; from blocks.scratch import scratch_folder\n"
+        "with scratch_folder(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(parent)], check=False)
+    assert len(list(parent.iterdir())) == 2
+    local_lake.check(write=True)
+    assert list(parent.iterdir()) == []

@@ -1,7 +1,7 @@
 """The oracle of the fault tests: what users wrote, compared with what the source and the lake hold now.
 
 It knows nothing of digests, fences or plans. A row version is the text of each of its values, on the source's side
-printed by PostgreSQL itself, on the lake's side read with pyarrow and printed here. The table has a primary key.
+printed by the database itself, on the lake's side read with pyarrow and printed here. The table has a primary key.
 """
 
 from collections import Counter
@@ -124,6 +124,15 @@ class Oracle:
             self.live |= after.keys() - before.keys()
 
 
+class QuietOracle(Oracle):
+    """The oracle of another database than PostgreSQL, which a subclass knows: nobody writes while an archiver runs."""
+
+    def write(self, query: str, *parameters: Any) -> None:
+        """Run a user's statement."""
+        with self.user_acts():
+            self._bench.sql(query, *parameters)
+
+
 def versions_in(data: bytes) -> Iterator[Version]:
     """Return the versions in a data file with these bytes."""
     table = pq.ParquetFile(pa.BufferReader(data)).read()
@@ -133,7 +142,9 @@ def versions_in(data: bytes) -> Iterator[Version]:
 
 
 def _text(value: object) -> str | None:
-    """Return a value as PostgreSQL prints it in UTC; a type that no fault test has is an error."""
+    """Return a value as PostgreSQL prints it in UTC, and as others are made to; a type that no fault test has is an
+    error.
+    """
     match value:
         case None | str():
             return value
@@ -143,6 +154,8 @@ def _text(value: object) -> str | None:
             return str(value)
         case Decimal():
             return f"{value:f}"
+        case float():
+            return repr(value).removesuffix(".0")
         case datetime():
             text = value.isoformat(sep=" ", timespec="microseconds").removesuffix("+00:00")
             return text.rstrip("0").rstrip(".") + ("+00" if value.tzinfo else "")

@@ -55,7 +55,7 @@ def record_postgresql(recorder: Recorder) -> None:
                 opened.__exit__(None, None, None)
 
     psycopg.Cursor.copy = copy  # type: ignore[method-assign, assignment]
-    psycopg.Connection.transaction = transaction  # type: ignore[method-assign]
+    psycopg.Connection.transaction = transaction  # type: ignore[method-assign, assignment]
 
 
 def record_mysql(recorder: Recorder) -> None:

@@ -24,11 +24,13 @@ MOMENTS: tuple[Moment, ...] = get_args(Moment)
 LOCKING = frozenset({"lock", "unlock"})
 
 _READS = re.compile(
-    r"(SELECT|WITH|SET|RESET|SHOW|BEGIN|START|ROLLBACK|EXPLAIN(?! ANALYZE|\s*\()"
-    r"|PRAGMA (main\.)?(table_xinfo|table_list|index_list|index_info|foreign_key_list|encoding)"
+    r"(SELECT|WITH|SET|RESET|SHOW|BEGIN|START|ROLLBACK"
+    r"|PRAGMA (main\.)?(table_x?info|table_list|index_list|index_info|foreign_key_list|foreign_keys|encoding"
+    r"|schema_version)(?! ?=)"
     r"|PRAGMA (foreign_keys|query_only|busy_timeout) =)(?!\w)",
     re.IGNORECASE,
 )
+_EXPLAINS = re.compile(r"EXPLAIN (?!ANALYZE|\()", re.IGNORECASE)  # and does it not, whatever it is
 _LOCKS = re.compile(r"\bpg_(try_)?advisory_(xact_)?lock|\bGET_LOCK\(", re.IGNORECASE)
 _CHANGES = re.compile(
     r"\bFOR (NO KEY )?(UPDATE|KEY SHARE|SHARE)\b|\b(INSERT INTO|DELETE FROM|UPDATE \S+ SET|MERGE INTO)\b"
@@ -126,7 +128,7 @@ class Recorder:
             return self.committing(connection)
         if _BEGINS.match(text):
             self.begins(connection)
-        if all(_READS.match(part) and not _CHANGES.search(part) for part in text.split("; ")):
+        if all(map(_only_reads, text.split("; "))):
             return None
         self._changed.add(id(connection))
         what, _, on = text.partition(" ")
@@ -152,6 +154,10 @@ class Recorder:
 
     def _say(self, effect: Effect) -> None:
         os.write(self._out, (json.dumps(asdict(effect)) + "\n").encode())
+
+
+def _only_reads(statement: str) -> bool:
+    return bool(_EXPLAINS.match(statement) or (_READS.match(statement) and not _CHANGES.search(statement)))
 
 
 # Of a call: the effect that it is, if it is one, and the arguments to call it with.

@@ -1,39 +1,24 @@
-"""A stage on which a run is killed again and again: one beginning, put back before each kill."""
+"""A flow that is killed at each of its effects, on several stages at a time."""
 
-import copy
-import re
-import shutil
-import signal
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import psycopg
-from oracle import Oracle, Version
-from psycopg import sql
-from service_bench import Bench
 from service_effects import Effect, Kill
-from service_zygote import Outcome, Zygote
+from service_stage import MakeStage, Stage, State, stages
+from service_zygote import Zygote
 
-from blocks.lake_paths import SCRATCH_FOLDER
-from tidegate.demo.postgres import EmbeddedPostgres
+EACH = bool(os.environ.get("TIDEGATE_TORTURE"))
+WORKERS = 2  # a run and the database that serves it take turns
 
-ARCHIVE = {
-    "from": "2024-01-01", "to": "2024-04-01", "where": "shop IS DISTINCT FROM 'shop 2'",
-    "purge": {"mode": "delete", "batch_rows": 40},
-}  # fmt: skip
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "archive": {},
-    "restore": {"from_": "2024-01-01", "to": "2024-04-01", "on_conflict": "skip"},
-}
-_ID = re.compile(r"[0-9a-f]{12,}")
-SETTLE_S = 60.0  # for the database to notice that a client died
-
-State: TypeAlias = tuple[frozenset[Version], tuple[str, ...], bool]  # see `Stage.left`
+Prepare: TypeAlias = Callable[[Stage], None]
 
 
 @dataclass
@@ -62,93 +47,110 @@ class States:
     """
 
     def __init__(self, *, each: bool) -> None:
-        self._each, self._seen, self._lock = each, set[State](), Lock()
+        self._each, self._seen, self._lock = each, dict[Kill, State](), Lock()
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(set(self._seen.values()))
 
-    def is_done(self, state: State) -> bool:
-        """Note a state, and return whether it was there before."""
+    def is_done(self, kill: Kill, state: State) -> bool:
+        """Note the state that a kill left, and return whether another one has left it before."""
         with self._lock:
-            known = state in self._seen
-            self._seen.add(state)
+            known = state in self._seen.values()
+            self._seen[kill] = state
         return known and not self._each
 
+    def check_recorder(self, begun: State, effects: list[Effect], ended: State) -> None:
+        """Find that what comes before an effect is what the one before it left: a run does nothing in between.
 
-class Stage:
-    """A bench, its oracle, and a zygote; the database and the lake can be set back to where they were kept.
+        Args:
+            begun: What was there at the beginning of a run that was not killed.
+            effects: Its effects.
+            ended: What was there at its end.
 
-    The copy of the database gets its old name: to the snapshot fence it is the same one, row versions included.
+        Raises:
+            AssertionError: Something changes rows or files that is not recorded, where no run was ever killed.
+        """
+        last, place = begun, "before the first effect"
+        for number, effect in enumerate(effects):
+            assert self._seen[Kill(number, "before")][:2] == last[:2], f"something is not recorded {place}"
+            last, place = self._seen[Kill(number, "after")], f"after {effect}"
+        assert ended[:2] == last[:2], f"something is not recorded {place}"
+
+
+Survive: TypeAlias = Callable[[Stage, Kill, States], int]
+
+
+@contextmanager
+def zygotes_in(folder: Path) -> Iterator[list[Zygote]]:
+    """Start processes that run flows in children, one a worker."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Zygote(folder / str(n))) for n in range(WORKERS)]
+
+
+@dataclass(frozen=True)
+class Killing:
+    """Kills flows at each of their effects.
+
+    Attributes:
+        zygotes: One a stage.
+        folder: Of the stages.
     """
 
-    def __init__(self, postgres: EmbeddedPostgres, zygote: Zygote, folder: Path, name: str) -> None:
-        self._zygote, self._name = zygote, name
-        self._connection = psycopg.connect(postgres.url(), autocommit=True)
-        self._admin(f"CREATE DATABASE {name}")
-        self.bench = Bench(postgres.url(name), folder / name, dict(ARCHIVE))
-        self.oracle: Oracle
-        self._kept: Oracle
-        self._kept_lake = folder / f"{name} kept"
+    zygotes: list[Zygote]
+    folder: Path
 
-    def close(self) -> None:
-        for database in (self._name, f"{self._name}_kept"):
-            self._admin(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-        self._connection.close()
+    def __call__(
+        self,
+        make: MakeStage,
+        prepare: Prepare,
+        survive: Survive,
+        flow: str = "archive",
+        *,
+        after: bool = True,
+        every: int = 1,
+    ) -> Figures:
+        """Prepare stages, find the effects of a flow there, and call `survive` for each moment at which it can die.
 
-    def keep(self) -> None:
-        """Make the present state the one to which `reset` goes back."""
-        self.settle()
-        self._admin(f"ALTER DATABASE {self._name} RENAME TO {self._name}_kept")
-        self._kept_lake.mkdir()
-        if self._lake.exists():
-            shutil.copytree(self._lake, self._kept_lake, dirs_exist_ok=True)
-        self._kept = self.oracle
-        self.reset()
+        Args:
+            make: Makes a stage.
+            prepare: What is done on it first.
+            survive: Kills a run, and returns how many rows it has checked.
+            flow: Which.
+            after: Whether to kill after each effect; otherwise after the last one only.
+            every: Which part of the moments to take: 3 for each third one.
+        """
+        figures, states = Figures(), States(each=EACH)
+        with (
+            stages(make, self.zygotes, self.folder, prepare) as made,
+            ThreadPoolExecutor(len(made)) as threads,
+        ):
+            begun = made[0].left()
+            effects = made[0].run(flow).effects
+            ended = made[0].left()
+            kills = list(every_moment(effects, after=after or EACH))[:: 1 if EACH else every]
+            free: SimpleQueue[Stage] = SimpleQueue()
+            for stage in made:
+                free.put(stage)
 
-    def reset(self) -> None:
-        """Go back to the state that was kept."""
-        self._admin(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
-        self._admin(f"CREATE DATABASE {self._name} TEMPLATE {self._name}_kept")
-        shutil.rmtree(self._lake, ignore_errors=True)
-        if any(self._kept_lake.iterdir()):
-            shutil.copytree(self._kept_lake, self._lake)
-        self.oracle = copy.copy(self._kept)
-        self.oracle.live, self.oracle.written = set(self._kept.live), dict(self._kept.written)
+            def killed(kill: Kill) -> int:
+                stage = free.get()
+                try:
+                    stage.reset()
+                    return survive(stage, kill, states)
+                except Exception as error:
+                    threads.shutdown(wait=False, cancel_futures=True)  # the others would take a minute
+                    error.add_note(f"after a kill {kill.moment} {effects[kill.number]}")
+                    raise
+                finally:
+                    free.put(stage)
 
-    def run(self, flow: str = "archive", kill: Kill | None = None, **options: Any) -> Outcome:
-        """Run a flow in a process of its own; a run that is to be killed has to be, any other has to succeed."""
-        options = {"archive": "orders", "config_dir": str(self.bench.config_dir), **_DEFAULTS[flow], **options}
-        outcome = self._zygote.run(flow, kill, **options)
-        expected = -signal.SIGKILL if kill else 0
-        assert outcome.exit_code == expected, f"{flow} with {kill}: {outcome.exit_code}\n{outcome.printed}"
-        self.settle()
-        return outcome
-
-    def settle(self) -> None:
-        """Wait until the database has noticed that nobody is connected any more."""
-        until = time.monotonic() + SETTLE_S
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-        while self._connection.execute(query, [self._name]).fetchone() != (0,):
-            assert time.monotonic() < until, "a connection of a dead process is still there"
-            time.sleep(0.005)
-
-    def state(self) -> tuple[set[Version], set[Version]]:
-        """Return the row versions in the source and in the lake."""
-        archived = {version for versions in self.oracle.lake().values() for version in versions}
-        return set(self.oracle.source()), archived
-
-    def left(self) -> State:
-        """Return what a killed run left: rows of the source, names in the lake (ids apart), whether scratch files."""
-        names = tuple(sorted(_ID.sub("*", entry.path) for entry in self.bench.lake.list("")))
-        scratch = any((self._lake / SCRATCH_FOLDER).glob("*"))
-        return frozenset(self.oracle.source()), names, scratch
-
-    @property
-    def _lake(self) -> Path:
-        return self.bench.folder / "lake"
-
-    def _admin(self, statement: str) -> None:
-        self._connection.execute(sql.SQL(statement))
+            figures.effects, figures.kills = len(effects), len(kills)
+            figures.rows = sum(threads.map(killed, kills))
+            figures.states = len(states)
+        if after or EACH:
+            states.check_recorder(begun, effects, ended)
+        print(f"\n{flow}: {figures}")
+        return figures
 
 
 def every_moment(effects: list[Effect], *, after: bool) -> Iterator[Kill]:
@@ -164,26 +166,3 @@ def every_moment(effects: list[Effect], *, after: bool) -> Iterator[Kill]:
             yield Kill(number, "middle")
         if after or number == len(effects) - 1:
             yield Kill(number, "after")
-
-
-def in_scope(bench: Bench) -> str:
-    """Return the predicate of the rows that the bench's archive is to move, for an oracle."""
-    return (
-        f"placed_at >= '{bench.archive['from']}' AND placed_at < '{bench.archive['to']}' AND {bench.archive['where']}"
-    )
-
-
-@contextmanager
-def stages(
-    postgres: EmbeddedPostgres, zygotes: list[Zygote], folder: Path, prepare: Callable[[Stage], None]
-) -> Iterator[list[Stage]]:
-    """Yield equal stages, each with databases and a zygote of its own, set to the state that `prepare` makes."""
-    with ExitStack() as stack:
-        made = []
-        for n, zygote in enumerate(zygotes):
-            stage = Stage(postgres, zygote, folder, f"stage_{n}")
-            stack.callback(stage.close)
-            made.append(stage)
-            prepare(stage)
-            stage.keep()
-        yield made

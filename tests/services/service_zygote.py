@@ -10,25 +10,30 @@ import signal
 import subprocess
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from service_effects import Effect, Kill, effects_in, record_effects
+from recorded_lakes import record_lakes
+from recorded_sources import record_mysql, record_postgresql, record_sqlite
+from service_effects import Effect, Kill, Recorder, effects_in
 
 CHILD_S = 180  # then a run counts as hanging
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run of a flow in a child: which, with what, where it records, and where it dies."""
+    """A run of a flow in a child: which, with what, where it records, where it dies, and in what environment."""
 
     flow: str
     options: dict[str, Any]
     effects: str
     log: str
     kill: Kill | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,21 @@ class Zygote:
             self._process.wait()
         self._process.stdout.close()
 
-    def run(self, flow: str, kill: Kill | None = None, **options: Any) -> Outcome:
-        """Run a flow (`archive`, `restore`) in a child, and wait for its end, whatever that is."""
+    def run(
+        self, flow: str, kill: Kill | None = None, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> Outcome:
+        """Run a flow (`archive`, `restore`) in a child, and wait for its end, whatever that is.
+
+        Args:
+            flow: Which.
+            kill: Where it dies.
+            environment: What it finds in its environment besides what is in this process's.
+            options: Of the flow.
+        """
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
         self._runs += 1
         effects, log = (self.folder / f"{self._runs}.{kind}" for kind in ("effects", "log"))
-        request = Request(flow, options, str(effects), str(log), kill)
+        request = Request(flow, options, str(effects), str(log), kill, environment or {})
         self._process.stdin.write(json.dumps(asdict(request)) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -108,11 +122,15 @@ def _serve() -> None:
 
 def _plain_flows() -> dict[str, Any]:
     """Import all that a run needs, and make Prefect's flows and tasks the functions that they wrap."""
+    for dialect in ("postgresql", "mysql", "sqlite"):
+        import_module(f"blocks.dialects.{dialect}.source")
     import connectorx  # noqa: F401
     import pandera.backends.polars.builtin_checks  # what the first validation imports
     import pandera.polars  # noqa: F401
+    from botocore.session import Session
     from prefect import Flow, Task
 
+    from blocks.s3_access import S3Access, _service_models
     from flows.archive import archive_table
     from flows.restore import restore_table
     from tasks import publish_report, show_progress
@@ -135,7 +153,20 @@ def _plain_flows() -> dict[str, Any]:
                 raise self._error
             return self._value
 
+    session = Session()
+    session.register_component("data_loader", _service_models(None))  # the one that S3 lakes have, too
+    session.create_client("s3", "us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nobody")
+
+    make, made = S3Access.file_system, list[Any]()
+
+    def made_once(access: S3Access) -> Any:
+        if not made:
+            made.append(make(access))
+        return made[0]
+
     changes: list[tuple[Any, str, Any]] = [
+        (os, "fsync", lambda _: None),  # no power cut is tested here
+        (S3Access, "file_system", made_once),  # a run has one S3 lake, and opens it half a dozen times
         (Flow, "__call__", lambda flow, *arguments, **options: flow.fn(*arguments, **options)),
         (Task, "__call__", lambda task, *arguments, **options: task.fn(*arguments, **options)),
         (Task, "submit", lambda task, **arguments: Done(task, arguments)),
@@ -152,12 +183,15 @@ def _live(flows: dict[str, Any], request: dict[str, Any]) -> None:
     """Do what was asked for, as a process of its own, to its end."""
     code = 1
     signal.alarm(CHILD_S)
+    os.environ.update(request["environment"])
     os.environ["PREFECT__FLOW_RUN_ID"] = Path(request["effects"]).stem
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        record_effects(Path(request["effects"]), Kill(**request["kill"]) if request["kill"] else None)
+        recorder = Recorder(Path(request["effects"]), Kill(**request["kill"]) if request["kill"] else None)
+        for record in (record_lakes, record_postgresql, record_mysql, record_sqlite):
+            record(recorder)
         options = {**request["options"], "config_dir": Path(request["options"]["config_dir"])}
         sys.path.insert(0, str(options["config_dir"].parent))  # where its gates are
         print(flows[request["flow"]](**options), flush=True)
