@@ -273,3 +273,11 @@ def test_a_family_comes_back_equal_table_by_table_and_the_audit_agrees(family: B
     again = family.run("again")
     assert again.totals["archived"] == 0, "restored rows are known by their digests"
     assert [row for row in left(family) if row[0] < 60] == []
+
+
+def test_a_family_that_is_out_of_scope_by_now_stays(family: Bench) -> None:
+    family.configure(purge={"mode": "none"})
+    family.run()
+    family.configure(where="note <> 'note 5'", purge={"mode": "delete", "batch_rows": 7})
+    family.run()
+    assert left(family)[0] == (5, 1, 1)

@@ -17,7 +17,15 @@ from blocks.dialects.postgresql.deleter import COLLISIONS, PostgresDeleter, limi
 from blocks.dialects.postgresql.nothing_new import sets_off_nothing_new
 from blocks.dialects.postgresql.same_table import has_no_column_but
 from blocks.dialects.postgresql.session import Connection, statement, translate, translated
-from blocks.dialects.postgresql.statements import BATCH, count_keys, in_scope, key_batch, matches, source_value
+from blocks.dialects.postgresql.statements import (
+    BATCH,
+    count_keys,
+    in_scope,
+    key_batch,
+    matches,
+    operators_predicate,
+    source_value,
+)
 from blocks.dialects.postgresql.types import digest_expression, key_type
 from schemas.column_plan import quote_identifier
 from schemas.job import Job
@@ -95,6 +103,8 @@ class PostgresFamily:
         """Lock the parents that are still there; return place in the batch, digest and key of each."""
         job, table = self.job, self.job.table
         scope = in_scope(job, self.manifest.window, self.manifest.where)
+        if job.archive.where != self.manifest.where:  # what was in scope then, and still is
+            scope += operators_predicate(job.archive.where)
         query = (
             f"{self._select(job)} FROM {table.quoted}, {key_batch(job.key_columns, places=True)} "
             f"WHERE {matches(table.quoted, job.key_columns)} AND {scope} AND {self._same_columns(job)} "
