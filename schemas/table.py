@@ -16,6 +16,9 @@ class ForeignKey(BaseModel):
         on_delete: What becomes of rows there when a row here goes: `no action`, `restrict`, `cascade`, `set null` or
             `set default`.
         indexed: Whether an index there begins with its columns; without one, each DELETE here reads that table.
+        enforced: Whether the database checks it, and does what it says; keys can be switched off.
+        target: The table that it points at, if that is a partition of this one, or the table that this one is a
+            partition of; None if it points at this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,9 +29,12 @@ class ForeignKey(BaseModel):
     referenced: tuple[str, ...]
     on_delete: str
     indexed: bool = True
+    enforced: bool = True
+    target: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.table} ({', '.join(self.columns)}), ON DELETE {self.on_delete.upper()}"
+        points = f", pointing at {self.target}" if self.target else ""
+        return f"{self.name} on {self.table} ({', '.join(self.columns)}), ON DELETE {self.on_delete.upper()}{points}"
 
 
 class Table(BaseModel):
@@ -43,7 +49,7 @@ class Table(BaseModel):
         may_select: Whether the session's role may read it.
         may_delete: Whether the session's role may delete from it.
         dependents: Foreign keys that delete or change other rows when a row of it goes, as sentences.
-        referenced_by: Foreign keys that point at it, by name.
+        referenced_by: Foreign keys that point at it, at its partitions, or at what it is a partition of, by name.
         utf8: Whether the server stores text as UTF-8.
     """
 

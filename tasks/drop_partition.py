@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+import pyarrow.parquet as pq
+
+from blocks.delete_by_proof import KeyBatch
 from blocks.duck import duck, text_literal
 from blocks.ledger import Ledger
 from blocks.open_lake import open_lake
@@ -19,13 +22,16 @@ from schemas.column_plan import same_plan
 from schemas.errors import ProofFailed, TidegateError
 from schemas.job import Job
 from schemas.purge_records import Receipt
+from schemas.table_name import TableName
 from schemas.window import WindowUnit
 from tasks.approval import Approval, refuse_unapproved
+from tasks.other_columns import refuse_other_columns
 from tasks.receipts import begin_purge
 from tasks.still_sound import refuse_if_stale
 from tasks.verify import VerifiedGeneration
 
 _NOTHING = "Nothing of this partition was deleted; it is in its table."
+_READ_ROWS = 65_536
 
 
 def drop_partition(
@@ -61,13 +67,15 @@ def drop_partition(
         partitions = session.partitions(job)
         partitions.take_back()
         partition = partitions.holding(window)
+        if partition is None:
+            _refuse_elsewhere(session, job, verified)
         begun = [begin_purge(ledger, v, run_id) for v in verified]
         found = {v.manifest.path: 0 for v in verified}
         # A partition goes as a whole, and so it stays as a whole for a row under legal hold.
         held = partition is not None and any(v.held for v in verified)
         if partition is not None and not held:
             try:
-                found = _drop(partitions, partition, verified, job)
+                found = _drop(session, partitions, partition, verified, job)
             except TidegateError as error:
                 for one in begun:
                     one.stopped(0)
@@ -85,12 +93,37 @@ def take_back_partitions(session: Session, job: Job) -> None:
         session.partitions(job).take_back()
 
 
+def _refuse_elsewhere(session: Session, job: Job, verified: Sequence[VerifiedGeneration]) -> None:
+    """Find rows of a partition that is gone: if they are in the table, they are in another one by now.
+
+    Raises:
+        ProofFailed: They are.
+    """
+    window, there = verified[0].manifest.window, 0
+    for v in verified:
+        with pq.ParquetFile(v.keys) as file:
+            for rows in file.iter_batches(_READ_ROWS):
+                there += session.count_keys(job.table, job.key_columns, KeyBatch.of(rows).keys)
+    if there:
+        raise ProofFailed(
+            f"No partition of {job.table.quoted} has the bounds {window} any more, but {there} rows that were archived "
+            "with it are in the table.",
+            state="Nothing of this window was deleted.",
+            next_step="Give the partition its bounds back, or set purge.mode to delete, which proves row by row, for "
+            "this window.",
+        )
+
+
 def _drop(
-    partitions: Partitions, partition: Partition, verified: Sequence[VerifiedGeneration], job: Job
+    session: Session, partitions: Partitions, partition: Partition, verified: Sequence[VerifiedGeneration], job: Job
 ) -> dict[str, int]:
     """Return how many rows of each generation were in the partition when it was dropped."""
     _compare(partitions, partition, verified, job)  # before anything is taken out, and while others go on writing
     with partitions.taken_out(partition) as taken, taken.locked():
+        # Under the lock, as the rows: a column that came since is in no digest.
+        table = session.describe(TableName.parse(partition.name))
+        for v in verified:
+            refuse_other_columns(job.model_copy(update={"table": table}), v.manifest)
         found = _compare(partitions, partition, verified, job)
         taken.drop()
     log_event("partition_dropped", partition=partition.name, rows=sum(found.values()))

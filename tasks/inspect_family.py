@@ -1,6 +1,6 @@
 """Finds the children of an archive's table, and every other table that would lose its hold on a deleted row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from blocks.run_log import log_event
 from blocks.source import Session
@@ -22,23 +22,80 @@ def with_children(session: Session, job: Job) -> Job:
 
 
 def reference_obstacles(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield the foreign keys that keep rows of the table from being deleted, or would change other rows with them."""
-    children = {str(child.table) for child in job.archive.children}
+    """Yield the foreign keys that keep rows of the table from being deleted, or would change other rows with them.
+
+    Of a child, only the key that its rows are archived by is none of them; any other key is like another table's.
+    """
+    ours = [key for child in job.children for key in job.table.referenced_by if _belongs_by(child, key)]
+    for child in job.children:
+        yield from _child_obstacles(child, [key for key in ours if _belongs_by(child, key)])
+    children = {str(child.archive.table) for child in job.children}
     for key in job.table.referenced_by:
-        if key.table in children:
-            continue
-        if key.on_delete not in {"no action", "restrict"}:
-            yield (
-                f"Deleting from {job.table.quoted} would change rows of another table: {key}.",
-                f"Name {key.table} under archives[{job.archive.name}].children, make the key NO ACTION, or run with "
-                "--no-purge.",
-            )
-        elif job.archive.purge.references == "refuse":
-            yield (
-                f"Rows of another table refer to those of {job.table.quoted}: {key}.",
-                f"Name {key.table} under archives[{job.archive.name}].children to let its rows go with them. If they "
-                "go another way before, set purge.references: check; the database refuses what is still referred to.",
-            )
+        if key not in ours:
+            yield from _key_obstacles(job, key, of_a_child=key.table in children)
+
+
+def _belongs_by(child: Job, key: ForeignKey) -> bool:
+    """Return whether that is the key by which the child's rows belong to rows of the table."""
+    assert child.parent is not None
+    pairs = set(zip(child.parent.foreign_key, child.parent.key, strict=True))
+    return key.table == str(child.archive.table) and set(zip(key.columns, key.referenced, strict=True)) == pairs
+
+
+def _child_obstacles(child: Job, keys: Sequence[ForeignKey]) -> Iterator[tuple[str, str]]:
+    """Yield what has happened to a child since it was found to be one, and a key that keeps nobody away."""
+    assert child.parent is not None
+    parent, where = child.parent.table.quoted, f"archives[{child.archive.name}].children[{child.archive.table}]"
+    if not keys or not all(key.enforced for key in keys):
+        columns = ", ".join(child.parent.foreign_key)
+        state = "; ".join(f"{key.name} is not checked" for key in keys if not key.enforced) or "there is none"
+        yield (
+            f"{where}: the database enforces no foreign key over ({columns}) that refers to {parent} ({state}); only "
+            "one keeps new children away while a family leaves.",
+            _ENFORCE,
+        )
+    if child.table.referenced_by:
+        yield _referred_to(where, child.table)
+
+
+def _key_obstacles(job: Job, key: ForeignKey, *, of_a_child: bool) -> Iterator[tuple[str, str]]:
+    """Yield what keeps rows from being deleted for the sake of one foreign key that no child is archived by."""
+    table = job.table.quoted
+    if of_a_child:
+        who, how = "a child", " by another key than the one that it is archived by"
+        as_child = ""
+    else:
+        who, how = "another table", ""
+        as_child = f"Name {key.table} under archives[{job.archive.name}].children"
+    if key.on_delete not in {"no action", "restrict"}:
+        yield (
+            f"Deleting from {table} would change rows of {who}{how}: {key}.",
+            f"{as_child + ', make' if as_child else 'Make'} the key NO ACTION, or run with --no-purge.",
+        )
+    elif job.archive.purge.references == "refuse":
+        yield (
+            f"Rows of {who} refer to those of {table}{how}: {key}.",
+            f"{as_child + ' to let its rows go with them. ' if as_child else ''}If they go another way before, set "
+            "purge.references: check; the database refuses what is still referred to.",
+        )
+    elif not key.enforced:
+        yield (
+            f"purge.references: check leaves it to the database, which does not check this foreign key: {key}.",
+            _ENFORCE,
+        )
+
+
+_ENFORCE = (
+    "ALTER TABLE … ALTER CONSTRAINT … ENFORCED, or ENABLE TRIGGER ALL where its triggers are disabled, on both tables; "
+    "or run with --no-purge."
+)
+
+
+def _referred_to(where: str, table: Table) -> tuple[str, str]:
+    return (
+        f"{where}: other tables refer to its rows in turn: {'; '.join(map(str, table.referenced_by))}.",
+        "A family is a table and its children. Archive the grandchildren before, by themselves.",
+    )
 
 
 def _child(session: Session, job: Job, options: ChildOptions) -> Job:
@@ -52,10 +109,8 @@ def _child(session: Session, job: Job, options: ChildOptions) -> Job:
             next_step=f"Give archives[{job.archive.name}].key as the columns that the children refer to.",
         )
     if table.referenced_by:
-        raise ConfigError(
-            f"{where}: other tables refer to its rows in turn: {'; '.join(map(str, table.referenced_by))}.",
-            next_step="A family is a table and its children. Archive the grandchildren before, by themselves.",
-        )
+        what, next_step = _referred_to(where, table)
+        raise ConfigError(what, next_step=next_step)
     if not foreign_key.indexed:
         columns = ", ".join(quote_identifier(name) for name in foreign_key.columns)
         log_event(

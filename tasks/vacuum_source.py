@@ -11,7 +11,7 @@ from schemas.purge_outcome import PurgeOutcome
 
 
 def vacuum_source(job: Job, outcomes: Sequence[PurgeOutcome]) -> None:
-    """Have the job's table vacuumed (`purge.vacuum: between` or `end`) if rows were deleted from it.
+    """Have the job's tables vacuumed (`purge.vacuum: between` or `end`) if rows were deleted from them.
 
     What fails here fails no run: the rows are deleted, and autovacuum comes by in time.
     """
@@ -20,6 +20,8 @@ def vacuum_source(job: Job, outcomes: Sequence[PurgeOutcome]) -> None:
         return
     try:
         with stop_request(options.stop_file) as stop, source_of(job).session() as session:
-            session.pressure(job.table, options).vacuum(lambda: stop.reason is not None)
+            for member in job.family:
+                if stop.reason is None:
+                    session.pressure(member.table, options).vacuum(lambda: stop.reason is not None)
     except TidegateError as error:
         log_event("vacuum_failed", error=repr(error.what.splitlines()[0]))

@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from service_bench import Bench
 from service_shortcuts import shortcuts
 
 from blocks.progress import Progress, listening
+from schemas.errors import ConfigError
 from schemas.exported import Exported
 from schemas.report import RunFailed
 from tasks.export import export_window
@@ -258,7 +259,8 @@ def test_rows_that_come_by_the_name_of_the_table_are_not_taken_for_archived(orde
         for statement in OTHER_WAYS_TO_ANOTHER_TABLE[way]:
             connection.execute(statement)
     for proof in proofs:
-        assert purge(proof, job, "run").deleted == 0
+        with suppress(ConfigError):  # a table that inherits is named before anything is deleted
+            assert purge(proof, job, "run").deleted == 0
     assert orders.sql("SELECT count(*) FROM public.orders WHERE shop = 'precious'") == [(ROWS,)]
 
 

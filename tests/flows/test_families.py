@@ -10,12 +10,14 @@ from service_bench import Bench
 
 from blocks.ledger import Generation, generations_of
 from schemas.errors import ConfigError
+from schemas.purge_outcome import PurgeOutcome
 from schemas.report import RunReport
 from schemas.restore import RestoreRequest
 from tasks import delete_batches
 from tasks.audit import audit
 from tasks.purge_unit import by_window, in_units
 from tasks.restore import restore_rows
+from tasks.vacuum_source import vacuum_source
 
 TABLES = """
 CREATE TABLE orders (id bigint PRIMARY KEY, placed_at timestamptz, note text);
@@ -248,6 +250,16 @@ def test_a_run_that_is_killed_between_the_tables_of_a_family_loses_nothing(famil
     assert all(r.archived == r.deleted + r.already_gone for r in receipts)
 
 
+def test_after_a_family_has_left_its_childrens_tables_are_vacuumed_too(family: Bench) -> None:
+    family.configure(purge={"mode": "delete", "batch_rows": 50, "vacuum": "end"})
+    job, outcome = family.job(), PurgeOutcome(manifest="x", deleted=1)
+    query = "SELECT relname::text, vacuum_count FROM pg_stat_user_tables ORDER BY 1"
+    before = dict(family.sql(query))
+    vacuum_source(job, [outcome])
+    assert dict(family.sql(query)) == {table: count + 1 for table, count in before.items()}
+    assert sorted(before) == ["order_items", "orders", "payments"]
+
+
 def test_a_family_comes_back_equal_table_by_table_and_the_audit_agrees(family: Bench) -> None:
     tables = {"orders": "id", "order_items": "order_id, line", "payments": "order_id"}
     before = {table: family.sql(f"SELECT * FROM {table} ORDER BY {order}") for table, order in tables.items()}
@@ -261,3 +273,11 @@ def test_a_family_comes_back_equal_table_by_table_and_the_audit_agrees(family: B
     again = family.run("again")
     assert again.totals["archived"] == 0, "restored rows are known by their digests"
     assert [row for row in left(family) if row[0] < 60] == []
+
+
+def test_a_family_that_is_out_of_scope_by_now_stays(family: Bench) -> None:
+    family.configure(purge={"mode": "none"})
+    family.run()
+    family.configure(where="note <> 'note 5'", purge={"mode": "delete", "batch_rows": 7})
+    family.run()
+    assert left(family)[0] == (5, 1, 1)

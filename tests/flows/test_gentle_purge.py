@@ -297,7 +297,7 @@ def test_a_batch_that_makes_others_wait_is_noticed_and_the_next_ones_are_smaller
 
     other = threading.Thread(target=update)
     other.start()
-    with purging(batch_rows=40, min_batch_rows=5, max_lock_waits=0) as running:
+    with purging(batch_rows=40, min_batch_rows=5, max_lock_waits=0, triggers=["slow"]) as running:
         running.receipt()
     other.join()
     (event, *_) = running.events("purge_yields")

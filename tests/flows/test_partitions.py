@@ -10,6 +10,7 @@ from service_bench import Bench
 from blocks.dialects.postgresql import partitions as partitions_module
 from blocks.dialects.postgresql.partitions import PostgresPartitions
 from blocks.open_source import source_of
+from blocks.partitioning import Partition
 from schemas.errors import ConfigError, ProofFailed, SourceUnavailable
 from schemas.purge_records import Receipt
 from tasks import drop_partition as drop_module
@@ -116,6 +117,58 @@ def test_a_row_that_comes_in_just_before_the_partition_is_taken_out_keeps_it(
     assert parted.sql("SELECT obj_description('orders_january'::regclass, 'pg_class')") == [("the first",)]
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["ADD COLUMN extra text", "ALTER COLUMN note TYPE varchar", "DROP COLUMN note"],
+)
+def test_a_column_that_changes_just_before_the_partition_is_taken_out_keeps_it(
+    parted: Bench, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """No digest tells of a column that was not archived; the columns are looked at under the lock as well."""
+    parted.export()
+    detach = PostgresPartitions._detach
+
+    def late(*arguments: object) -> None:
+        parted.sql(f"ALTER TABLE orders {change}")
+        if "ADD" in change:
+            parted.sql("UPDATE orders SET extra = 'precious ' || id")
+        detach(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PostgresPartitions, "_detach", late)
+    with pytest.raises(ProofFailed, match="the table's columns have changed since it was archived"):
+        drop(parted)
+    assert JANUARY in partitions(parted) and parted.count() == 200
+    if "ADD" in change:
+        assert parted.sql("SELECT extra FROM orders WHERE id = 3") == [("precious 3",)]
+
+
+def test_a_partition_that_goes_back_is_what_it_was(parted: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DETACH CONCURRENTLY leaves a CHECK with the partition's bounds; those that were there before are kept."""
+    parted.sql("ALTER TABLE orders_january ADD CONSTRAINT small CHECK (id < 100000)")
+    parted.sql("ALTER TABLE orders ADD CONSTRAINT positive CHECK (id > 0)")
+    query = (
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'orders_january'::regclass "
+        "ORDER BY 1"
+    )
+    before = parted.sql(query)
+    monkeypatch.setattr(drop_module, "_drop", _take_out_and_fail)
+    parted.export()
+    with pytest.raises(ProofFailed, match="not proven"):
+        drop(parted)
+    assert parted.sql(query) == before
+    parted.sql("ALTER TABLE orders_january ADD CHECK (placed_at IS NOT NULL AND placed_at >= '2024-01-01 00:00:00+00' "
+               "AND placed_at < '2024-02-01 00:00:00+00')")  # fmt: skip
+    before = parted.sql(query)
+    with pytest.raises(ProofFailed, match="not proven"):
+        drop(parted)
+    assert parted.sql(query) == before, "the operator's own CHECK of the bounds is nobody's leftover"
+
+
+def _take_out_and_fail(session: object, known: PostgresPartitions, partition: Partition, *_: object) -> dict[str, int]:
+    with known.taken_out(partition):
+        raise ProofFailed("not proven")
+
+
 def test_rows_deleted_since_are_already_gone_in_the_receipt(parted: Bench) -> None:
     parted.export()
     parted.sql("DELETE FROM orders WHERE id = 3")
@@ -128,6 +181,24 @@ def test_a_partition_that_is_gone_gives_its_receipt(parted: Bench) -> None:
     parted.sql("DROP TABLE orders_january")
     (receipt,) = drop(parted)
     assert (receipt.deleted, receipt.already_gone) == (0, 30)
+
+
+@pytest.mark.parametrize("to", ["'2024-01-20'", "'2024-02-15'"])
+def test_a_partition_that_got_other_bounds_is_not_taken_for_gone(parted: Bench, to: str) -> None:
+    parted.export()
+    parted.sql("ALTER TABLE orders DETACH PARTITION orders_january")
+    parted.sql("DELETE FROM orders_january WHERE id >= 10")
+    parted.sql('ALTER TABLE orders DETACH PARTITION "Orders of spring"')
+    parted.sql(f"ALTER TABLE orders ATTACH PARTITION orders_january FOR VALUES FROM ('2024-01-01') TO ({to})")
+    records = parted.records()
+    for _ in range(2):
+        with pytest.raises(ProofFailed, match=r"has the bounds \[2024-01-01Z, 2024-02-01Z\) any more, but 9 rows"):
+            drop(parted)
+    assert parted.records() == records, "no receipt says of rows that are there that they are gone"
+    assert parted.sql("SELECT count(*) FROM orders_january") == [(9,)]
+    parted.sql("DROP TABLE orders_january")
+    (receipt,) = drop(parted)
+    assert receipt.already_gone == 30
 
 
 def test_a_partition_in_use_is_not_waited_for_for_ever(parted: Bench) -> None:

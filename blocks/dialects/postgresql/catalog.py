@@ -2,23 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from blocks.dialects.postgresql.foreign_keys import referenced_by
 from blocks.dialects.postgresql.operators_sql import check_expression
 from blocks.dialects.postgresql.session import Connection, statement
 from blocks.dialects.postgresql.types import TypeInfo, plan_column
 from schemas.column_plan import Column
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
-from schemas.table import ForeignKey, Table
-from schemas.table_name import TableName
+from schemas.table import Table
 
-_COLUMNS = """
+# Since PostgreSQL 18 a column can be NOT NULL and hold NULLs all the same: NOT VALID says that nobody has looked.
+_NOT_NULL = """a.attnotnull AND NOT EXISTS (
+        SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND NOT n.convalidated
+          AND n.conkey = ARRAY[a.attnum])"""
+
+_COLUMNS = f"""
 WITH RECURSIVE base AS (
     SELECT a.attnum, a.attname, a.atttypid AS type, a.atttypmod AS typmod, 0 AS depth,
-           format_type(a.atttypid, a.atttypmod) AS full_name, NOT a.attnotnull AS nullable,
+           format_type(a.atttypid, a.atttypmod) AS full_name, NOT ({_NOT_NULL}) AS nullable,
            a.attgenerated <> '' AS generated
     FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
@@ -32,8 +38,8 @@ SELECT DISTINCT ON (b.attnum) b.attname, b.full_name,
 FROM base b JOIN pg_type t ON t.oid = b.type ORDER BY b.attnum, b.depth DESC
 """
 
-_KEYS = """
-SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and(a.attnotnull)
+_KEYS = f"""
+SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and({_NOT_NULL})
 FROM pg_index i
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
 LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
@@ -51,20 +57,6 @@ SELECT c.oid, c.relkind,
        current_setting('server_encoding')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2
-"""
-
-_REFERENCED_BY = """
-SELECT c.conname, n.nspname, t.relname,
-       (SELECT array_agg(a.attname::text ORDER BY k.place) FROM unnest(c.conkey) WITH ORDINALITY AS k(attnum, place)
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum),
-       (SELECT array_agg(a.attname::text ORDER BY k.place) FROM unnest(c.confkey) WITH ORDINALITY AS k(attnum, place)
-        JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum),
-       CASE c.confdeltype WHEN 'a' THEN 'no action' WHEN 'r' THEN 'restrict' WHEN 'c' THEN 'cascade'
-                          WHEN 'n' THEN 'set null' ELSE 'set default' END,
-       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
-               AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
-FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-WHERE c.contype = 'f' AND c.confrelid = $1::oid AND c.conparentid = 0 ORDER BY 1
 """
 
 _SIMILAR = """
@@ -120,19 +112,7 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         may_select=may_select,
         may_delete=may_delete,
         dependents=(),
-        referenced_by=tuple(
-            ForeignKey(
-                name=key,
-                table=str(TableName(schema, child)),
-                columns=columns_there,
-                referenced=referenced,
-                on_delete=on_delete,
-                indexed=indexed,
-            )
-            for key, schema, child, columns_there, referenced, on_delete, indexed in connection.execute(
-                _REFERENCED_BY, [oid]
-            )
-        ),
+        referenced_by=referenced_by(connection, oid),
         utf8=encoding == "UTF8",
     )
 
@@ -205,11 +185,35 @@ def delete_rules(connection: Connection, table: Table) -> list[str]:
     return [row[0] for row in rules]
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteTrigger:
+    """A trigger that fires when rows are deleted."""
+
+    name: str
+    table: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.table} (calls {self.function})"
+
+
+# Before or after, for rows or for statements, and no matter what it does: that cannot be told from outside. Those of
+# foreign keys are no such triggers. A trigger of a partitioned table has copies, of the same name, in its partitions.
+_DELETE_TRIGGERS = """
+SELECT DISTINCT ON (t.tgname, t.tgfoid) t.tgname, t.tgrelid::regclass::text, t.tgfoid::regprocedure::text
+FROM pg_trigger t
+WHERE t.tgrelid IN (SELECT relid FROM pg_partition_tree($1::regclass) UNION SELECT $1::regclass)
+  AND t.tgtype & 8 = 8 AND t.tgenabled IN ('O', 'A')
+  AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.oid = t.tgconstraint AND c.contype = 'f')
+ORDER BY t.tgname, t.tgfoid, t.tgrelid <> $1::regclass, 2
+"""
+
+
+def triggers_on_delete(connection: Connection, table: Table) -> list[DeleteTrigger]:
+    """Return the triggers of the table and of its partitions that fire when rows are deleted, by name."""
+    return [DeleteTrigger(*found) for found in connection.execute(_DELETE_TRIGGERS, [table.quoted])]
+
+
 def delete_triggers(connection: Connection, table: Table) -> list[str]:
-    """Return the names of the triggers that may keep a row from being deleted (BEFORE DELETE, for each row)."""
-    triggers = connection.execute(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled <> 'D' AND tgtype & 11 = 11 "
-        "ORDER BY 1",
-        [table.quoted],
-    )
-    return [row[0] for row in triggers]
+    """Return the names of `triggers_on_delete`."""
+    return list(dict.fromkeys(trigger.name for trigger in triggers_on_delete(connection, table)))

@@ -13,6 +13,7 @@ from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows
 from blocks.dialects.postgresql.catalog import delete_triggers
 from blocks.dialects.postgresql.deadline import answered_within
 from blocks.dialects.postgresql.lock_holders import lock_holders, running
+from blocks.dialects.postgresql.nothing_new import sets_off_nothing_new
 from blocks.dialects.postgresql.same_table import has_no_column_but
 from blocks.dialects.postgresql.session import Connection, statement, translate, translated
 from blocks.dialects.postgresql.snapshot import fence_holds
@@ -64,7 +65,7 @@ class PostgresDeleter:
             predicate += operators_predicate(job.archive.where)
         archived = {column.name for column in manifest.columns if column.derived is None}
         discarded = set(manifest.excluded) & set(job.archive.purge.discard_columns)
-        predicate += f" AND {has_no_column_but(table, archived | discarded)}"
+        predicate += f" AND {has_no_column_but(table, archived | discarded)} AND {sets_off_nothing_new(job)}"
         snapshot = manifest.attestation.snapshot
         limit(connection, job.archive.purge)
         self._patience_s = _STATEMENTS_A_BATCH * job.archive.purge.statement_timeout_s + ANSWER_S
@@ -132,7 +133,7 @@ class PostgresDeleter:
             left = self._connection.execute(self._left, [*keys, batch.digests]).fetchone()
             present, kept = left or (0, 0)
         if kept:
-            triggers = ", ".join(delete_triggers(self._connection, self._table)) or "none before a DELETE"
+            triggers = ", ".join(delete_triggers(self._connection, self._table)) or "none for DELETE"
             raise RowsKept(
                 f"{self._table.quoted} keeps rows that it was told to delete: {kept} of a batch of {len(batch)}. "
                 f"Its triggers: {triggers}.",

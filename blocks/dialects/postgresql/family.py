@@ -9,14 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 
 from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch, LockedRows, RowsKept, TooLarge
+from blocks.dialects.postgresql.catalog import delete_triggers
 from blocks.dialects.postgresql.deleter import COLLISIONS, PostgresDeleter, limit
+from blocks.dialects.postgresql.nothing_new import sets_off_nothing_new
 from blocks.dialects.postgresql.same_table import has_no_column_but
 from blocks.dialects.postgresql.session import Connection, statement, translate, translated
-from blocks.dialects.postgresql.statements import BATCH, count_keys, in_scope, key_batch, matches, source_value
+from blocks.dialects.postgresql.statements import (
+    BATCH,
+    count_keys,
+    in_scope,
+    key_batch,
+    matches,
+    operators_predicate,
+    source_value,
+)
 from blocks.dialects.postgresql.types import digest_expression, key_type
 from schemas.column_plan import quote_identifier
 from schemas.job import Job
@@ -64,7 +73,7 @@ class PostgresFamily:
             try:
                 with self.connection.transaction():
                     outcome, deleted = self._delete(batch)
-            except (*COLLISIONS, psycopg.errors.ForeignKeyViolation) as error:
+            except COLLISIONS as error:
                 failure = translate(error, self.url)
                 raise Collision(failure.what, next_step=failure.next_step) from None
         for dataset, digests in deleted.items():  # only now is it committed
@@ -82,6 +91,9 @@ class PostgresFamily:
         for rows in children:
             whole = np.setdiff1d(whole, rows.places[~rows.is_proven])
         deleted = {rows.job.dataset: self._delete_rows(rows, whole) for rows in (*children, parents)}
+        if self.job.archive.purge.triggers:
+            for rows in (*children, parents):
+                self._refuse_written_back(rows, whole)
         left = len(batch) - len(whole)
         query = statement(count_keys(self.job.table.quoted, self.job.key_columns))
         (present,) = (self.connection.execute(query, keys).fetchone() if left else None) or (0,)
@@ -91,6 +103,8 @@ class PostgresFamily:
         """Lock the parents that are still there; return place in the batch, digest and key of each."""
         job, table = self.job, self.job.table
         scope = in_scope(job, self.manifest.window, self.manifest.where)
+        if job.archive.where != self.manifest.where:  # what was in scope then, and still is
+            scope += operators_predicate(job.archive.where)
         query = (
             f"{self._select(job)} FROM {table.quoted}, {key_batch(job.key_columns, places=True)} "
             f"WHERE {matches(table.quoted, job.key_columns)} AND {scope} AND {self._same_columns(job)} "
@@ -134,19 +148,33 @@ class PostgresFamily:
 
     def _delete_rows(self, rows: "_Rows", whole: NDArray[np.int64]) -> Digests:
         """Delete the locked rows of whole families, and return their digests."""
-        chosen = np.isin(rows.places, whole)
-        keys = [[text for text, wanted in zip(texts, chosen, strict=True) if wanted] for texts in rows.keys]
-        expected = int(chosen.sum())
+        keys = rows.keys_of(whole)
+        expected = len(keys[0])
         if expected:
             table, columns = rows.job.table.quoted, rows.job.key_columns
-            query = f"DELETE FROM {table} USING {key_batch(columns)} WHERE {matches(table, columns)}"
+            query = (
+                f"DELETE FROM {table} USING {key_batch(columns)} "
+                f"WHERE {matches(table, columns)} AND {sets_off_nothing_new(rows.job)}"
+            )
             gone = self.connection.execute(statement(query), keys).rowcount
             if gone != expected:
-                raise RowsKept(
-                    f"{table} lost {gone} rows where {expected} were to be deleted; nothing of this batch was.",
-                    next_step="Settle what the table's triggers are to do.",
-                )
-        return rows.digests[chosen]
+                raise self._kept(rows, f"lost {gone} rows where {expected} were to be deleted")
+        return rows.of(whole)
+
+    def _refuse_written_back(self, rows: "_Rows", whole: NDArray[np.int64]) -> None:
+        """Find rows that a trigger, which may fire, has written again after they were deleted."""
+        keys = rows.keys_of(whole)
+        query = count_keys(rows.job.table.quoted, rows.job.key_columns)
+        (back,) = (self.connection.execute(statement(query), keys).fetchone() if keys[0] else None) or (0,)
+        if back:
+            raise self._kept(rows, f"has {back} of {len(keys[0])} deleted rows again")
+
+    def _kept(self, rows: "_Rows", what: str) -> RowsKept:
+        names = ", ".join(delete_triggers(self.connection, rows.job.table)) or "none"
+        return RowsKept(
+            f"{rows.job.table.quoted} {what}; nothing of this batch was. Its triggers for DELETE: {names}.",
+            next_step="Settle what the table's triggers are to do. A foreign key that is new is named by the next run.",
+        )
 
 
 class _Rows:
@@ -159,3 +187,12 @@ class _Rows:
         self.keys = [[str(row[2 + i]) for row in found] for i in range(len(job.key))]
         place = np.minimum(np.searchsorted(proven, self.digests), max(0, len(proven) - 1))
         self.is_proven = proven[place] == self.digests if len(proven) else np.zeros(len(found), dtype=bool)
+
+    def of(self, families: NDArray[np.int64]) -> Digests:
+        """Return the digests of the rows of these families."""
+        return self.digests[np.isin(self.places, families)]
+
+    def keys_of(self, families: NDArray[np.int64]) -> list[list[str]]:
+        """Return the keys of the rows of these families, column by column."""
+        chosen = np.isin(self.places, families)
+        return [[text for text, wanted in zip(texts, chosen, strict=True) if wanted] for texts in self.keys]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from blocks.dialects.postgresql.catalog import delete_rules, hides_rows
+from blocks.dialects.postgresql.catalog import delete_rules, hides_rows, triggers_on_delete
 from blocks.dialects.postgresql.operators_sql import check_expression
 from blocks.dialects.postgresql.pressure import obstacles
 from blocks.dialects.postgresql.session import Connection, statement
@@ -76,6 +76,15 @@ def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str
             f"Rules of {table.quoted} turn a DELETE into something else: {', '.join(rules)}.",
             f"DROP RULE … ON {table.quoted} (a trigger can do its work), or run with --no-purge.",
         )
+    yield from _unseen_triggers(connection, job)
+    yield from _held_partitions(connection, job)
+    if connection.execute("SELECT current_setting('session_replication_role')").fetchone() != ("origin",):
+        yield (
+            "The source's role works with session_replication_role set to replica or local: foreign keys are not "
+            "checked, and triggers do not fire.",
+            "ALTER ROLE … RESET session_replication_role (or ALTER DATABASE …), for the role that the source connects "
+            "as; or run with --no-purge.",
+        )
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
         yield (
             "The source is a replica; nothing can be deleted there.",
@@ -95,3 +104,41 @@ def purge_obstacles(connection: Connection, job: Job) -> Iterator[tuple[str, str
                 "lock a row; nothing is updated).",
             )
     yield from obstacles(connection, table, job.archive.purge, f"archives[{job.archive.name}].purge")
+
+
+_HELD_PARTITIONS = """
+SELECT c.confrelid::regclass::text, c.conname, c.conrelid::regclass::text FROM pg_constraint c
+WHERE c.contype = 'f' AND c.conparentid = 0
+  AND c.confrelid IN (SELECT relid FROM pg_partition_tree($1::regclass) WHERE level > 0) ORDER BY 1, 2, 3
+"""
+
+
+def _held_partitions(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield the partitions that PostgreSQL lets nobody drop, whatever their rows are."""
+    if job.archive.purge.mode == "drop_partition":
+        for partition, key, table in connection.execute(_HELD_PARTITIONS, [job.table.quoted]):
+            yield (
+                f"{partition} cannot be dropped: the foreign key {key} on {table} points at that partition by itself.",
+                f"Have the key point at {job.table.quoted}, or set archives[{job.archive.name}].purge.mode to delete.",
+            )
+
+
+def _unseen_triggers(connection: Connection, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield the triggers that nobody has said to have looked at."""
+    options, table = job.archive.purge, job.table.quoted
+    unseen = [t for t in triggers_on_delete(connection, job.table) if t.name not in options.triggers]
+    if not unseen:
+        return
+    names, where = ", ".join(map(str, unseen)), f"archives[{job.archive.name}].purge"
+    if options.mode == "drop_partition":
+        yield (
+            f"Triggers of {table} fire when rows are deleted, but will not when a partition is dropped: {names}.",
+            f"If what they do is not needed for archived rows, name each of them under {where}.triggers. If it is, set "
+            f"{where}.mode to delete; or run with --no-purge.",
+        )
+    else:
+        yield (
+            f"Triggers of {table} fire when its rows are deleted, and may delete or change other rows: {names}.",
+            f"Look at what they do. If that is meant to happen, name each of them under {where}.triggers; or run with "
+            "--no-purge.",
+        )

@@ -52,6 +52,12 @@ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHER
 ORDER BY a.xact_start LIMIT 1
 """
 _COMMENT = "SELECT obj_description($1::regclass, 'pg_class')"
+_CHECKS = "SELECT conname::text FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'c' ORDER BY 1"
+# Of a partition that is back: what says the same as its bounds. DETACH CONCURRENTLY writes that down.
+_BOUND_CHECKS = """
+SELECT conname::text FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'c' AND coninhcount = 0
+  AND pg_get_expr(conbin, conrelid) = pg_get_partition_constraintdef(conrelid) AND conname::text <> ALL ($2::text[])
+"""
 _RANGE = re.compile(r"FOR VALUES FROM \('([^']+)'\) TO \('([^']+)'\)")
 TRIES = 6  # to bring a partition back, with growing pauses
 CONCURRENTLY_FROM = 140000  # PostgreSQL 14; and not beside a default partition
@@ -92,6 +98,7 @@ class PostgresPartitions:
             if pending or not attached:
                 self._attach(partition, mark["bound"])
                 taken.append(partition)
+            self._drop_checks(partition, mark.get("checks"))
             self._comment(partition, mark["comment"])
         return taken
 
@@ -158,12 +165,13 @@ class PostgresPartitions:
 
     def _detach(self, partition: Partition) -> None:
         """Detach it, having written on it where it belongs: whatever dies now, the next run knows."""
-        found = self.connection.execute("SELECT obj_description($1::regclass, 'pg_class')", [partition.name]).fetchone()
+        found = self.connection.execute(_COMMENT, [partition.name]).fetchone()
         mark = {
             "tidegate": "taken out",
             "table": self.table.quoted,
             "bound": partition.bound,
             "comment": (found or [None])[0],
+            "checks": [name for (name,) in self.connection.execute(_CHECKS, [partition.name])],
         }
         self._comment(partition.name, json.dumps(mark))
         alone = not any(other.bound == "DEFAULT" for other in self.listed())
@@ -183,6 +191,21 @@ class PostgresPartitions:
                 next_step=f"Settle that, then run: {attach}",
             ) from None
         log_event("partition_attached_again", partition=partition)
+
+    def _drop_checks(self, partition: str, before: list[str] | None) -> None:
+        """Drop the CHECK that DETACH CONCURRENTLY has left: it spared ATTACH a look at every row, and now says nothing.
+
+        Args:
+            partition: It is in its table again.
+            before: The names of the CHECKs that it had before it was taken out; None if nobody wrote them down.
+        """
+        if before is None:
+            return
+        for (name,) in self.connection.execute(_BOUND_CHECKS, [partition, before]).fetchall():
+            try:
+                self._run(f"ALTER TABLE {partition} DROP CONSTRAINT {quote_identifier(name)}")
+            except psycopg.errors.LockNotAvailable:  # it does no harm
+                log_event("partition_keeps_check", partition=partition, constraint=name)
 
     def _comment(self, partition: str, comment: str | None) -> None:
         self._run(f"COMMENT ON TABLE {partition} IS {literal(comment)}")

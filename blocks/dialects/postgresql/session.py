@@ -81,13 +81,27 @@ def session(url: str) -> Iterator[Connection]:
                     f"{redact(url, url)} runs PostgreSQL {connection.info.server_version // 10000}; "
                     "Tidegate needs 13 or later."
                 )
-            connection.execute(statement("; ".join(session_statements())))
+            connection.execute(statement("; ".join([*session_statements(), _as_origin(connection)])))
             yield connection
     finally:
         try:
             _give_back(connection)
         finally:
             connection.close()
+
+
+def _as_origin(connection: Connection) -> str:
+    """Return the statement that has foreign keys checked and triggers fire, where the role may set that.
+
+    Where it may not, nothing is purged (`inspection.purge_obstacles`).
+    """
+    may = "current_setting('is_superuser')::boolean"
+    if connection.info.server_version >= 150000:
+        may += " OR has_parameter_privilege('session_replication_role', 'SET')"
+    return (
+        "SELECT set_config('session_replication_role', 'origin', false) "
+        f"WHERE current_setting('session_replication_role') <> 'origin' AND ({may})"
+    )
 
 
 def _give_back(connection: Connection) -> None:
