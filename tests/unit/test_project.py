@@ -60,8 +60,16 @@ def test_the_examples_comments_that_show_an_option_are_true(tmp_path: Path) -> N
     folder.mkdir()
     options = "where|columns|exclude|derive|folder|gate|on_gate_failure|stop_file"
     for file in shipped.glob("*.yaml"):
-        text = re.sub(rf"^( *)# ( *(?:{options}):)", r"\1\2", file.read_text(), flags=re.MULTILINE)
+        text = file.read_text()
+        if file.name == "sources.yaml":
+            before, tables, after = text.partition("    # enabled: true")
+            text = before + re.sub("^    # ", "    ", tables + after, flags=re.MULTILINE)
+        else:
+            text = re.sub(rf"^( *)# ( *(?:{options}):)", r"\1\2", text, flags=re.MULTILINE)
         (folder / file.name).write_text(text.replace("mode: delete", "mode: none"))
+    (source,) = Project.load(folder).sources
+    assert [source.raw_dataset(table) for table in source.tables] == ["raw/demo/customers", "raw/demo/sales_orders"]
+    assert source.extract is not None and str(source.extract.overlap) == "2 hours"
     flights = Project.load(folder).archive("flights")
     assert flights.where == "carrier <> 'XX'"
     assert flights.columns.derive == {"gain": "dep_delay - arr_delay"}
