@@ -64,6 +64,8 @@ class PurgeScope(BaseModel):
         children: Tables whose rows leave together with the rows that they belong to: key, link and columns of each.
         holds: What tells the legal holds of that moment from others, or None without any.
         mode: How rows leave: `purge.mode`.
+        triggers: Triggers that may fire when they do: `purge.triggers`.
+        references: Whether rows that others refer to are left to the database's own check: `purge.references`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +81,8 @@ class PurgeScope(BaseModel):
     children: tuple[str, ...] = ()
     holds: str | None = None
     mode: str
+    triggers: tuple[str, ...] = ()
+    references: str = "refuse"
 
     @classmethod
     def of(cls, job: Job, database: str) -> Self:
@@ -95,6 +99,8 @@ class PurgeScope(BaseModel):
             children=tuple(map(_child, job.children)),
             holds=holds_digest(job.archive.holds),
             mode=job.archive.purge.mode,
+            triggers=job.archive.purge.triggers,
+            references=job.archive.purge.references,
         )
 
     def differences(self, now: "PurgeScope") -> list[str]:

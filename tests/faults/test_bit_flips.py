@@ -15,7 +15,8 @@ from service_shortcuts import shortcuts
 from schemas.manifest import Removal
 from tasks.audit import audit_datasets
 
-FLIPS = 1000
+FLIPS = 1000  # in data files and manifests
+OTHER_FLIPS = 200
 DATASETS: dict[str, dict[str, Any]] = {
     "plain": {},
     "quarantined": {"gate": "flip_gate:Orders", "on_gate_failure": "quarantine"},
@@ -78,8 +79,11 @@ def _flip_and_audit(lake: Bench) -> None:
     kinds = {path.split("/")[1] if path.startswith("_tidegate") else "data" for path in files}
     assert kinds == {"data", "manifests", "receipts", "attempts", "removals", "quarantine"}
     choice = random.Random(seed)
-    for number in range(FLIPS):
-        path, file = list(files.items())[number % len(files)]
+    vital = [path for path in files if path.startswith(("_tidegate/manifests/", *(f"{name}/" for name in DATASETS)))]
+    others = [path for path in files if path not in vital]
+    paths = [*(vital[n % len(vital)] for n in range(FLIPS)), *(others[n % len(others)] for n in range(OTHER_FLIPS))]
+    for number, path in enumerate(paths):
+        file = files[path]
         bit = choice.randrange(file.stat().st_size * 8)
         with flipped(file, bit):
             report = audit_datasets(settings, [dataset_of(path)])

@@ -208,6 +208,8 @@ CHANGES: list[tuple[dict[str, Any], str, str, str]] = [
         "discarded: 'note' is new",
         "",
     ),
+    ({"purge": {"mode": "delete", "triggers": ["told"]}}, "", "triggers: 'told' is new", ""),
+    ({"purge": {"mode": "delete", "references": "check"}}, "", "references: 'refuse' when the plan was sealed", ""),
     ({"table": "public.orders2"}, "", "table: 'public.orders' when the plan was sealed", ""),
     ({}, "ADD extra int", "columns: 'extra integer' is new", "DROP extra"),
     ({}, "ALTER amount TYPE numeric(20, 4)", "'amount numeric(20,4)' is new", "ALTER amount TYPE numeric(12, 4)"),
