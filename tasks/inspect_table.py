@@ -35,7 +35,9 @@ def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extractio
     with open_source(source).session() as session:
         table = session.describe(entry.table)
         named = [("extract.key_column", [options.key_column])] if options.key_column else []
-        columns = stored_columns(session, table, entry.columns, label, named, options.key_column)
+        by = table.column(options.key_column) if options.key_column else None
+        time = by.name if by and by.kind is not Kind.INTEGER else None
+        columns = stored_columns(session, table, entry.columns, label, named, time)
         key = () if set(table.primary_key) & set(entry.columns.exclude) else table.primary_key
         extraction = Extraction(
             config_dir=project.config_dir,

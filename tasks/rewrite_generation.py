@@ -78,7 +78,7 @@ def rewrite_generation(
     )
     return manifest.model_copy(
         update={
-            "version": Manifest.newest_version,
+            "version": max(manifest.version, 2),
             "generation": generation,
             "attestation": left,
             "files": tuple(kept["rows"]),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from blocks.source import Session
 from schemas.archive_options import ColumnOptions
-from schemas.column_plan import TIME_KINDS, Column, Kind
+from schemas.column_plan import TIME_KINDS, Column
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
 from schemas.table import Table
@@ -27,13 +27,13 @@ def stored_columns(
         options: What the configuration says of its columns.
         label: Where it says so, for errors.
         named: Further columns that the configuration names, by its keys; each has to be there.
-        time: The column whose values are to be moments or numbers, also where a database has no type for time.
+        time: The column whose values are to be moments, also where a database has no type for time.
 
     Raises:
         ConfigError: A column that is named is not there, or two could not be told apart in the lake.
     """
     names = [column.name for column in table.columns]
-    for key, wanted in (*named, ("columns.exclude", options.exclude), ("columns.as_text", options.as_text)):
+    for key, wanted in (("columns.exclude", options.exclude), ("columns.as_text", options.as_text), *named):
         for name in wanted:
             if name not in names:
                 raise ConfigError(
@@ -63,6 +63,6 @@ def stored_columns(
 def _stored(session: Session, options: ColumnOptions, table: Table, column: Column, time: str | None) -> Column:
     if column.name in options.as_text:
         return session.as_text(column)
-    if column.name == time and column.kind not in {*TIME_KINDS, Kind.INTEGER}:
+    if column.name == time and column.kind not in TIME_KINDS:
         return session.as_time(table, column) or column
     return column

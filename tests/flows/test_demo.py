@@ -58,7 +58,7 @@ def test_demo_archives_restores_and_suggests_commands_that_work_afterwards(place
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert not processes_of(place)
-    assert not list(place.glob("tidegate-*"))
+    assert not list(place.glob("tidegate-*/*"))
     said = demo.stdout
     assert re.search(r"total +336,776 +336,773 +3 ", said)
     assert len(re.findall(r"2013-\d\d +purged", said)) == 12
