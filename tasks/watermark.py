@@ -26,8 +26,12 @@ def read_since(extraction: Extraction, generations: Sequence[Generation]) -> Sin
         generations: What the lake holds of the table, oldest first.
     """
     column = extraction.key_column
-    newest = generations[-1].manifest.extracted if generations else None
-    if extraction.options.mode == "full" or column is None or newest is None:
+    if extraction.options.mode == "full" or column is None or not generations:
+        return None
+    manifest = generations[-1].manifest
+    newest = manifest.extracted
+    other_rows = (manifest.table, manifest.where) != (str(extraction.entry.table), extraction.where)
+    if newest is None or other_rows:  # what was out of scope, or in another table, was not read until now
         return None
     if newest.key_column != column.name or newest.watermark is None:
         return None  # another column was read by until now: what it has not seen, nobody knows

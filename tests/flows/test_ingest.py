@@ -60,6 +60,17 @@ def test_rows_without_a_value_of_the_key_column_are_read_each_time_and_stored_on
     assert crm.now() == [(1, "Ada"), (8, "no one"), (9, "nobody")]
 
 
+def test_rows_that_come_into_scope_by_another_predicate_are_read(crm: IngestBench) -> None:
+    options = {"mode": "incremental", "key_column": "id", "overlap": 0}
+    crm.configure([{"table": "customers", "where": "id <> 1"}], **options)
+    crm.put(ADA, BOB, EVE)
+    assert crm.ingest().rows == 2
+    crm.configure(**options)
+    report = crm.ingest()
+    assert (report.since, report.read, report.rows) == (None, 3, 1)
+    assert crm.now() == [(1, "Ada"), (2, "Bob"), (3, "Eve")]
+
+
 def test_a_watermark_may_be_a_number(crm: IngestBench) -> None:
     crm.configure(mode="incremental", key_column="id", overlap=2)
     crm.put(*((n, f"name {n}", None) for n in range(1, 11)))
