@@ -53,8 +53,8 @@ def test_a_source_goes_into_the_raw_layer_and_a_table_that_fails_does_not_stop_t
     assert "unchanged" in ran.out and "2026-01-01 23:00:00" in ran.out
     assert ventas("verify", "raw/mysql_ventas/clientes").code == 0
     shown = ventas("status", "--json")
-    assert [(d["dataset"], d["rows"]) for d in json.loads(shown.out)["datasets"]] == [
-        ("raw/mysql_ventas/clientes", 3), ("raw/mysql_ventas/facturas", 2)
+    assert [(d["dataset"], d["rows"], d["unpurged"]) for d in json.loads(shown.out)["datasets"]] == [
+        ("raw/mysql_ventas/clientes", 3, 0), ("raw/mysql_ventas/facturas", 2, 0)
     ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def describe(connection: Connection, name: TableName) -> Table:
         raise _no_such_table(connection, schema, name.name)
     if found[0] not in {"BASE TABLE", "SYSTEM VERSIONED"}:
         raise ConfigError(
-            f"{schema}.{name.name} is not a table ({found[0]}).", next_step="Name the table behind it in archives.yaml."
+            f"{schema}.{name.name} is not a table ({found[0]}).", next_step="Name the table behind it."
         )
     columns = tuple(_column(*row) for row in connection.rows(f"{_COLUMNS} WHERE {place} ORDER BY ORDINAL_POSITION"))
     keys = unique_keys(connection, schema, name.name)
@@ -158,7 +158,7 @@ def _no_such_table(connection: Connection, schema: str, name: str) -> ConfigErro
     shown = ", ".join(known[:_SHOWN_TABLES]) or "none that this user may see"
     return ConfigError(
         f"There is no table {schema}.{name} on this server{did_you_mean(f'{schema}.{name}', known) or '.'}",
-        next_step="Check `table` in archives.yaml (names are taken to the letter, capitals too). "
+        next_step="Check `table` in the configuration (names are taken to the letter, capitals too). "
         f"Tables here: {shown}{', …' if len(known) > _SHOWN_TABLES else '.'}",
     )
 
@@ -174,7 +174,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         (field,) = fields(connection, f"SELECT (\n{expression}\n) FROM {quoted_table(table)} LIMIT 0")
     except pymysql.Error as error:
         raise ConfigError(
-            f"columns.derive.{name}: {said(error)}", next_step="Correct the expression in archives.yaml."
+            f"columns.derive.{name}: {said(error)}", next_step="Correct the expression."
         ) from None
     return plan_column(name, _type_of(field), nullable=True, derived=expression)
 

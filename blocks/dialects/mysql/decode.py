@@ -129,7 +129,7 @@ def _refusal(
         f"Column {column.name} ({column.source_type}) holds {error.value}{_named(read, columns, key, error.row)}, "
         f"which {column.arrow_type} cannot.",
         state=_STATE,
-        next_step=f"Correct the value, {ways_out}or leave such rows out with `where` in archives.yaml.",
+        next_step=f"Correct the value, {ways_out}or leave such rows out with `where`.",
     )
 
 

@@ -40,7 +40,7 @@ def check_export(connection: Connection, job: Reading) -> None:
         except pymysql.Error as error:
             raise ConfigError(
                 f"{job.label}.where: {said(error)}",
-                next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+                next_step="Correct the predicate; it stands in WHERE as it is.",
             ) from None
     connection.rows(f"EXPLAIN {export_rows(table, job.columns, f'1 = 1{operators_predicate(where)}', digest=True)}")
 

@@ -81,14 +81,14 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         raise ConfigError(
             f"There is no table {schema_name}.{name} in this database"
             f"{did_you_mean(f'{schema_name}.{name}', known) or '.'}",
-            next_step="Check `table` in archives.yaml (names are taken to the letter, capitals too). "
+            next_step="Check `table` in the configuration (names are taken to the letter, capitals too). "
             f"Tables here: {shown}{', …' if len(known) > _SHOWN_TABLES else '.'}",
         )
     oid, kind, may_select, may_delete, inherited, encoding = found
     if kind not in {"r", "p"}:
         raise ConfigError(
             f"{schema_name}.{name} is not a table (pg_class.relkind is {kind!r}).",
-            next_step="Name the table behind it in archives.yaml.",
+            next_step="Name the table behind it.",
         )
     if encoding == "SQL_ASCII":
         raise ConfigError(
@@ -157,7 +157,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         result = connection.execute(query, prepare=True).pgresult
     except psycopg.Error as error:
         raise ConfigError(
-            f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression in archives.yaml."
+            f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression."
         ) from None
     assert result is not None
     with _qualified_types(connection):

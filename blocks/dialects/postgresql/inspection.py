@@ -58,7 +58,7 @@ def _check_where(connection: Connection, job: Reading, where: str | None) -> Non
     except psycopg.Error as error:
         raise ConfigError(
             f"{job.label}.where: {str(error).strip()}",
-            next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+            next_step="Correct the predicate; it stands in WHERE as it is.",
         ) from None
 
 

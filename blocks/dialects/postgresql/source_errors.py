@@ -18,7 +18,7 @@ _RESUME = "Run the same command again; it resumes."
 # statements that the server refuses for what is in the data.
 _WRONG = {"42501": _GRANT, "28": _CHECK_LOGIN, "3D": _CHECK_SOURCE, "42P01": "", "42703": "", "42883": ""}
 _REFUSED = {
-    "22": "Correct the values, or `where` and `columns.derive` in archives.yaml so that they suit them.",
+    "22": "Correct the values, or `where` and `columns.derive` so that they suit them.",
     "23001": _REFERRED,
     "23503": _REFERRED,
     "57014": "Give a batch more time (purge.statement_timeout_s) or fewer rows (purge.batch_rows).",

@@ -114,7 +114,7 @@ def decode(batch: pa.RecordBatch, columns: tuple[Column, ...], key: tuple[str, .
                 f"Column {column.name} ({column.source_type}) holds {error.value}"
                 f"{f' in the row with key {row}' if row else ''}, which {column.arrow_type} cannot.",
                 state="Nothing of this window was committed or deleted.",
-                next_step="Correct the value, or leave such rows out with `where` in archives.yaml.",
+                next_step="Correct the value, or leave such rows out with `where`.",
             ) from None
     has_digest = batch.schema.names[-1] == DIGEST_ALIAS
     digests = _digests(batch.column(len(columns))) if has_digest else None

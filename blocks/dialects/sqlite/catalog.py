@@ -33,7 +33,7 @@ def describe(connection: Connection, path: Path, name: TableName) -> Table:
     if kind != "table":
         raise ConfigError(
             f"{name.name} is not a table (it is a {kind} one)." if kind != "view" else f"{name.name} is a view.",
-            next_step="Name the table behind it in archives.yaml.",
+            next_step="Name the table behind it.",
         )
     quoted = f"{SCHEMA}.{quote_identifier(name.name)}"
     columns, primary = [], {}
@@ -81,7 +81,7 @@ def _kind(connection: Connection, path: Path, name: TableName) -> tuple[str, boo
         f"There is no table {name.name} in {path}{did_you_mean(name.name, known) or '.'}"
         if name.schema_name in {SCHEMA, DEFAULT_SCHEMA}
         else f"There is no schema {name.schema_name} in {path}; a SQLite file has `main` only.",
-        next_step="Check `table` in archives.yaml (names are taken to the letter, capitals too). "
+        next_step="Check `table` in the configuration (names are taken to the letter, capitals too). "
         f"Tables here: {', '.join(known[:_SHOWN_TABLES]) or 'none'}{', …' if len(known) > _SHOWN_TABLES else '.'}",
     )
 
@@ -175,7 +175,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         check_expression(connection, table, expression)
     except WrongExpression as error:
         raise ConfigError(
-            f"columns.derive.{name}: {error}", next_step="Correct the expression in archives.yaml."
+            f"columns.derive.{name}: {error}", next_step="Correct the expression."
         ) from None
     types = {
         storage

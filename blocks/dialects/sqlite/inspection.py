@@ -28,7 +28,7 @@ def check_export(connection: Connection, job: Reading) -> None:
         except WrongExpression as error:
             raise ConfigError(
                 f"{job.label}.where: {error}",
-                next_step="Correct the predicate in archives.yaml; it stands in WHERE as it is.",
+                next_step="Correct the predicate; it stands in WHERE as it is.",
             ) from None
     # SQLite plans the export, so that what is left to go wrong is found before the first window.
     predicate = f"true{operators_predicate(job.where)}"

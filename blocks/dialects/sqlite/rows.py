@@ -87,7 +87,7 @@ def _refusal(column: Column, value: str, row: dict[str, str]) -> UnsupportedValu
         f"which cannot be kept exactly as {stored}.",
         state="Nothing of this window was committed or deleted.",
         next_step="Correct the value, or keep the column as the text of its values "
-        f"(columns.as_text: [{column.name}]), or leave such rows out with `where` in archives.yaml.",
+        f"(columns.as_text: [{column.name}]), or leave such rows out with `where`.",
     )
 
 

@@ -35,13 +35,13 @@ def _described(connection: Connection, name: TableName) -> tuple[Table, frozense
     if not found:
         raise ConfigError(
             f"There is no table {schema}.{name.name} in this database.",
-            next_step="Check `table` in archives.yaml; a table without a schema is one of dbo.",
+            next_step="Check `table` in the configuration; a table without a schema is one of dbo.",
         )
     ((number, kind, may_select, may_delete, temporal),) = found
     if kind.strip() != "U" or temporal:
         raise ConfigError(
             f"{quoted} is {'a temporal table: a DELETE only moves its rows' if temporal else 'a view'}.",
-            next_step="Name the table behind it in archives.yaml.",
+            next_step="Name the table behind it.",
         )
     rows = connection.rows(sql.COLUMNS, number)
     columns = tuple(
@@ -89,7 +89,7 @@ def check_expression(connection: Connection, forms: tuple[str, str], where: str)
     for form in reversed(forms):
         ((problem, full, length, precision, scale, base),) = connection.rows(sql.DESCRIBE, form)
         if problem:
-            raise ConfigError(f"{where}: {problem}", next_step="Correct it in archives.yaml; it stands as it is.")
+            raise ConfigError(f"{where}: {problem}", next_step="Correct it; it stands as it is.")
     name = full.partition("(")[0]
     return TypeInfo(base or name, base or name, length, precision, scale)
 

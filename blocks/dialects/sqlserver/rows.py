@@ -33,7 +33,7 @@ def decode(
                 f"Column {column.name} ({column.source_type}) holds {by_column[place][odd]} in the row with key {row}, "
                 f"which cannot be kept exactly as {column.arrow_type}.",
                 state="Nothing of this window was committed or deleted.",
-                next_step="Correct the value, or leave such rows out with `where` in archives.yaml.",
+                next_step="Correct the value, or leave such rows out with `where`.",
             ) from None
     digests = None
     if with_digest:
