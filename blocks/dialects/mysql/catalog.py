@@ -43,9 +43,7 @@ def describe(connection: Connection, name: TableName) -> Table:
     if not found:
         raise _no_such_table(connection, schema, name.name)
     if found[0] not in {"BASE TABLE", "SYSTEM VERSIONED"}:
-        raise ConfigError(
-            f"{schema}.{name.name} is not a table ({found[0]}).", next_step="Name the table behind it."
-        )
+        raise ConfigError(f"{schema}.{name.name} is not a table ({found[0]}).", next_step="Name the table behind it.")
     columns = tuple(_column(*row) for row in connection.rows(f"{_COLUMNS} WHERE {place} ORDER BY ORDINAL_POSITION"))
     keys = unique_keys(connection, schema, name.name)
     table = Table(
@@ -173,9 +171,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         check_expression(connection, quoted_table(table), expression)
         (field,) = fields(connection, f"SELECT (\n{expression}\n) FROM {quoted_table(table)} LIMIT 0")
     except pymysql.Error as error:
-        raise ConfigError(
-            f"columns.derive.{name}: {said(error)}", next_step="Correct the expression."
-        ) from None
+        raise ConfigError(f"columns.derive.{name}: {said(error)}", next_step="Correct the expression.") from None
     return plan_column(name, _type_of(field), nullable=True, derived=expression)
 
 

@@ -156,9 +156,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         query = statement(f"SELECT (\n{expression}\n) FROM {table.quoted} LIMIT 0")
         result = connection.execute(query, prepare=True).pgresult
     except psycopg.Error as error:
-        raise ConfigError(
-            f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression."
-        ) from None
+        raise ConfigError(f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression.") from None
     assert result is not None
     with _qualified_types(connection):
         found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()

@@ -174,9 +174,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
     try:
         check_expression(connection, table, expression)
     except WrongExpression as error:
-        raise ConfigError(
-            f"columns.derive.{name}: {error}", next_step="Correct the expression."
-        ) from None
+        raise ConfigError(f"columns.derive.{name}: {error}", next_step="Correct the expression.") from None
     types = {
         storage
         for (storage,) in connection.execute(
