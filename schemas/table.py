@@ -48,7 +48,6 @@ class Table(BaseModel):
         inherited: Whether tables inherit from it outside of declarative partitioning.
         may_select: Whether the session's role may read it.
         may_delete: Whether the session's role may delete from it.
-        dependents: Foreign keys that delete or change other rows when a row of it goes, as sentences.
         referenced_by: Foreign keys that point at it, at its partitions, or at what it is a partition of, by name.
         utf8: Whether the server stores text as UTF-8.
     """
@@ -64,7 +63,6 @@ class Table(BaseModel):
     inherited: bool
     may_select: bool
     may_delete: bool
-    dependents: tuple[str, ...]
     referenced_by: tuple[ForeignKey, ...] = ()
     utf8: bool
 

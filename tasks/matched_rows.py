@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from blocks.lake import Lake
 from blocks.ledger import Generation
-from schemas.column_plan import Column, duckdb_type, exchange_text, quote_identifier, stored_value
-from schemas.errors import ConfigError, LakeError
+from schemas.column_plan import Column, duckdb_type, exchange_text, stored_value
+from schemas.errors import ConfigError
 from tasks.exchange_keys import Keys
-from tasks.row_predicate import enclosed, predicate_error
-from tasks.scan import FILE, Scan, scans
+from tasks.numbered_rows import FILE_OF_ROW, PLACE_IN_FILE, numbered_rows
+from tasks.row_predicate import enclosed, searching
 from tasks.versions import Versions
 
-# Names of our own hold a space, so that no column of an archive is mistaken for one.
-_FILE, _ROW = '"tidegate file"', '"tidegate row"'
-_NUMBERED = "file_row_number"
 KEYS_AT_ONCE = 10_000
 
 
@@ -65,17 +62,19 @@ class MatchedRows:
         self.key_columns = versions.key_columns if key_columns is None else key_columns
         self._names = [f'"tidegate k{i}"' for i in range(len(self.key_columns))]
         self._named_key = list(zip(self.key_columns, self._names, strict=True))
-        self._rows = self._rows_in(generations if among is None else among)
+        self._rows = self._numbered(generations if among is None else among)
         self._conditions: list[str] = []
         typed = [f"{name} {duckdb_type(column)}" for column, name in self._named_key]
-        connection.execute(f"CREATE TABLE matched ({', '.join([f'{_FILE} VARCHAR', f'{_ROW} BIGINT', *typed])})")
+        connection.execute(
+            f"CREATE TABLE matched ({', '.join([f'{FILE_OF_ROW} VARCHAR', f'{PLACE_IN_FILE} BIGINT', *typed])})"
+        )
         connection.execute(f"CREATE TABLE wanted ({', '.join(['number INTEGER', *typed])})")
 
     def find_keys(self, keys: Keys) -> None:
         """Find the rows with these keys, given as exchange texts; a None among them is a key that no row can have."""
         texts = [(number, key) for number, key in enumerate(keys, 1) if key is not None]
         values = [stored_value(c, f"key[{i + 1}]") for i, c in enumerate(self.key_columns)]
-        with self._reading("A key"):
+        with searching("A key", self._state):
             self._connection.execute(
                 f"INSERT INTO wanted SELECT {', '.join(['number', *values])} FROM "
                 "(SELECT unnest(?::INTEGER[]) AS number, unnest(?::VARCHAR[][]) AS key)",
@@ -94,7 +93,7 @@ class MatchedRows:
         Raises:
             ConfigError: It names columns that are not archived, or is no condition.
         """
-        with self._reading(what):
+        with searching(what, self._state):
             for rows in self._rows[:1]:
                 self._refuse_unless_boolean(rows, predicate, what)
             self._match(f"WHERE {enclosed(predicate)}")
@@ -126,7 +125,7 @@ class MatchedRows:
         typed = [f"{name} {duckdb_type(column)}" for name, column in zip(names, columns, strict=True)]
         values = [stored_value(column, f"t{i}") for i, column in enumerate(columns)]
         unnested = ", ".join(f"unnest(${i + 1}::VARCHAR[]) AS t{i}" for i in range(len(columns)))
-        with self._reading("A key"):
+        with searching("A key", self._state):
             self._connection.execute(f"CREATE TABLE referred ({', '.join(typed)})")
             for texts in keys:
                 self._connection.execute(
@@ -143,7 +142,7 @@ class MatchedRows:
         values = [f"{stored_value(c, f'key[{i + 1}]')} AS {n}" for i, (c, n) in enumerate(self._named_key)]
         same = " AND ".join(f"matched.{name} = held.{name}" for name in self._names)
         query = f"SELECT count(*) FROM matched SEMI JOIN (SELECT {', '.join(values)} FROM held) AS held ON {same}"
-        with self._reading("A key of a hold"):
+        with searching("A key of a hold", self._state):
             held = "SELECT unnest(?::VARCHAR[][]) AS key"
             return self._count(f"WITH held AS ({held}) {query}", [texts]) > 0
 
@@ -153,12 +152,12 @@ class MatchedRows:
         Raises:
             ConfigError: See `find_where`.
         """
-        same = f"archived.{_FILE} = matched.{_FILE} AND archived.{_ROW} = matched.{_ROW}"
-        with self._reading(what):
+        same = f"archived.{FILE_OF_ROW} = matched.{FILE_OF_ROW} AND archived.{PLACE_IN_FILE} = matched.{PLACE_IN_FILE}"
+        with searching(what, self._state):
             for rows in self._rows[:1]:
                 self._refuse_unless_boolean(rows, predicate, what)
             for rows in self._rows:
-                held = f"SELECT {_FILE}, {_ROW} FROM ({rows}) AS archived WHERE {enclosed(predicate)}"
+                held = f"SELECT {FILE_OF_ROW}, {PLACE_IN_FILE} FROM ({rows}) AS archived WHERE {enclosed(predicate)}"
                 query = f"SELECT count(*) FROM ({held}) AS archived SEMI JOIN matched ON {same}"
                 if self._count(query):
                     return True
@@ -166,21 +165,24 @@ class MatchedRows:
 
     def places(self) -> list[Place]:
         """Return the files that hold rows that were found."""
-        found = self._connection.execute(f"SELECT {_FILE}, count(DISTINCT {_ROW}) FROM matched GROUP BY 1").fetchall()
+        found = self._connection.execute(
+            f"SELECT {FILE_OF_ROW}, count(DISTINCT {PLACE_IN_FILE}) FROM matched GROUP BY 1"
+        ).fetchall()
         return [Place(path.removeprefix(f"{self._lake.url}/"), rows) for path, rows in sorted(found)]
 
     def rows_of(self, path: str) -> NDArray[np.int64]:
         """Return the places, from 0, of the rows of a file that were found, in order."""
         found = self._connection.execute(
-            f"SELECT DISTINCT {_ROW} AS row FROM matched WHERE {_FILE} = ? ORDER BY 1", [f"{self._lake.url}/{path}"]
+            f"SELECT DISTINCT {PLACE_IN_FILE} AS row FROM matched WHERE {FILE_OF_ROW} = ? ORDER BY 1",
+            [f"{self._lake.url}/{path}"],
         ).fetchnumpy()["row"]
         return np.asarray(found, np.int64)
 
     def left_in(self, generations: list[Generation]) -> int:
         """Return how many such rows there are in generations that were made since, read from the lake."""
         left = 0
-        with self._reading("What was written"):
-            for rows in self._rows_in(generations):
+        with searching("What was written", self._state):
+            for rows in self._numbered(generations):
                 for condition in self._conditions:
                     query = f"SELECT count(*) FROM ({rows}) AS archived {condition}"
                     left += self._count(query)
@@ -213,6 +215,9 @@ class MatchedRows:
         while keys := found.fetchmany(KEYS_AT_ONCE):
             yield tuple(pa.array(values, pa.string()) for values in zip(*keys, strict=True))
 
+    def _numbered(self, generations: list[Generation]) -> list[str]:
+        return numbered_rows(self._connection, self._lake, generations, self.columns, self._named_key)
+
     @property
     def _keyed(self) -> str:
         return " AND ".join(f"{name} IS NOT NULL" for name in self._names)
@@ -228,7 +233,7 @@ class MatchedRows:
 
     def _match(self, condition: str) -> None:
         self._conditions.append(condition)
-        columns = ", ".join([_FILE, _ROW, *self._names])
+        columns = ", ".join([FILE_OF_ROW, PLACE_IN_FILE, *self._names])
         for rows in self._rows:
             self._connection.execute(f"INSERT INTO matched SELECT {columns} FROM ({rows}) AS archived {condition}")
 
@@ -251,49 +256,3 @@ class MatchedRows:
                 state=self._state,
                 next_step="Compare it with something, as after WHERE in tidegate query.",
             )
-
-    def _rows_in(self, generations: list[Generation]) -> list[str]:
-        found = scans(self._lake, generations, range(len(generations)), self.columns)
-        for place, generation in enumerate(generations):
-            if generation.quarantine:
-                files = [(place, generation, file) for file in generation.quarantine]
-                found.append(Scan(self._lake, generation.manifest, by_path=False, files=files))
-        return [sql for scan in found for sql in self._numbered(scan)]
-
-    def _numbered(self, scan: Scan) -> Iterator[str]:
-        """Yield SQL for the rows of a scan: what readers see, the key, and each row's file and place in it."""
-        values = [f"{scan.value(column)} AS {column.quoted}" for column in self.columns]
-        values += [f"{scan.value(column)} AS {name}" for column, name in self._named_key]
-        values += [f"f.{quote_identifier(FILE)} AS {_FILE}"]
-        if all(column.name.casefold() != _NUMBERED for column in scan.manifest.columns):
-            yield f"SELECT {', '.join([*values, f'f.{_NUMBERED} AS {_ROW}'])} FROM {scan.numbered_source}"
-            return
-        # A column of that name hides DuckDB's: the rows are counted as one thread reads them.
-        self._connection.execute("SET threads = 1")
-        self._connection.execute("SET preserve_insertion_order = true")
-        for file in scan.files:
-            one = Scan(scan.lake, scan.manifest, scan.by_path, [file])
-            yield f"SELECT {', '.join([*values, f'row_number() OVER () - 1 AS {_ROW}'])} FROM {one.source}"
-
-    def _reading(self, what: str) -> "_Reading":
-        return _Reading(what, self._state)
-
-
-class _Reading:
-    """A block in which DuckDB's errors become those of the house."""
-
-    def __init__(self, what: str, state: str) -> None:
-        self._what, self._state = what, state
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | OSError):
-            raise LakeError(
-                f"The archived rows could not be searched: {type(error).__name__}.",
-                state=self._state,
-                next_step="tidegate verify shows what is missing or damaged; if it is memory, raise memory_limit.",
-            ) from None
-        if isinstance(error, duckdb.Error):
-            raise predicate_error(error, self._what, self._state) from None

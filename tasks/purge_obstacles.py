@@ -51,8 +51,3 @@ def _of_the_table(job: Job) -> Iterator[tuple[str, str]]:
             f"{where}: the columns {', '.join(sorted(lost))} are excluded from the archive; a purge would lose them.",
             "Archive them, or name each of them under purge.discard_columns.",
         )
-    if table.dependents:
-        yield (
-            f"Deleting from {table.quoted} would change other tables: {'; '.join(table.dependents)}.",
-            "Archive the dependent rows first and make the foreign keys NO ACTION, or run with --no-purge.",
-        )

@@ -1,10 +1,12 @@
 """Predicates over archived rows, as operators write them: one expression of DuckDB's SQL, and nothing else."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import duckdb
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, LakeError
 
 
 def check_predicate(text: str, what: str, state: str) -> None:
@@ -57,3 +59,27 @@ def predicate_error(error: Exception, what: str, state: str) -> ConfigError:
         state=state,
         next_step="Correct the names and types in it; tidegate query shows the archived columns.",
     )
+
+
+@contextmanager
+def searching(what: str, state: str) -> Iterator[None]:
+    """Turn DuckDB's errors into those of the house while rows are looked for.
+
+    Args:
+        what: Names in errors what they are looked for by.
+        state: What state the data is in.
+
+    Raises:
+        LakeError: A file could not be read, or there was no room.
+        ConfigError: The predicate is wrong.
+    """
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+        raise LakeError(
+            f"The archived rows could not be searched: {type(error).__name__}.",
+            state=state,
+            next_step="tidegate verify shows what is missing or damaged; if it is memory, raise memory_limit.",
+        ) from None
+    except duckdb.Error as error:
+        raise predicate_error(error, what, state) from None

@@ -7,7 +7,7 @@ from schemas.table import Table
 
 TABLE = Table(
     schema_name="shop_1", name="orders", columns=(), primary_key=(), unique_keys=(), kind="r", inherited=False,
-    may_select=True, may_delete=True, dependents=(), utf8=True,
+    may_select=True, may_delete=True, utf8=True,
 )  # fmt: skip
 ME, ROLE = "TO `me`@`%`", "TO `role`"
 

@@ -12,6 +12,7 @@ from lake_builder import LakeBuilder, flight, month
 from rich.console import Console
 
 from blocks.dialects.sqlserver import statements as sql
+from blocks.dialects.sqlserver.catalog import referenced_by
 from blocks.dialects.sqlserver.connection import COLLISIONS, Locked, connect_arguments, translate
 from blocks.dialects.sqlserver.deleter import as_json
 from blocks.dialects.sqlserver.rows import decode
@@ -34,7 +35,7 @@ ID, AT, NOTE = column("bigint", name="id"), column("datetime2", name="at", scale
 JANUARY = Window(start=datetime(2024, 1, 1), end=datetime(2024, 2, 1))
 ORDERS = Table(
     schema_name="dbo", name="orders", columns=(ID, AT, NOTE), primary_key=("id",), unique_keys=(), kind="r",
-    inherited=False, may_select=True, may_delete=True, dependents=(), utf8=True,
+    inherited=False, may_select=True, may_delete=True, utf8=True,
 )  # fmt: skip
 
 
@@ -248,3 +249,16 @@ def test_without_its_driver_a_source_says_what_to_install_and_that_it_is_not_ver
     ):
         pass
     assert "not been verified against a server" in refusal.value.next_step
+
+
+def test_foreign_keys_that_point_at_the_table_are_put_together_from_their_columns() -> None:
+    rows = [
+        ("dbo", "items", "fk_a", "NO_ACTION", False, "order_shop", "shop"),
+        ("dbo", "items", "fk_a", "NO_ACTION", False, "order_no", "no"),
+        ("crm", "notes", "fk_b", "SET_NULL", True, "order_id", "id"),
+    ]
+    one, two = referenced_by(rows)
+    assert (one.table, one.columns, one.referenced) == ("dbo.items", ("order_shop", "order_no"), ("shop", "no"))
+    assert (one.on_delete, one.enforced) == ("no action", True)
+    assert (str(two), two.enforced) == ("fk_b on crm.notes (order_id), ON DELETE SET NULL", False)
+    assert "WHERE f.referenced_object_id = %s" in sql.REFERENCED_BY

@@ -56,7 +56,6 @@ def describe(connection: Connection, name: TableName) -> Table:
         inherited=False,
         may_select=True,
         may_delete=True,
-        dependents=(),
         referenced_by=tuple(_referenced_by(connection, schema, name.name)),
         utf8=True,
     )

@@ -111,7 +111,6 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         inherited=inherited,
         may_select=may_select,
         may_delete=may_delete,
-        dependents=(),
         referenced_by=referenced_by(connection, oid),
         utf8=encoding == "UTF8",
     )

@@ -64,7 +64,6 @@ def describe(connection: Connection, path: Path, name: TableName) -> Table:
         inherited=False,
         may_select=True,
         may_delete=all(os.access(p, os.W_OK, effective_ids=_EFFECTIVE) for p in (path, path.parent)),
-        dependents=(),
         referenced_by=tuple(referenced_by(connection, name.name, key)),
         utf8=True,
     )

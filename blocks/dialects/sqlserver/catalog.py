@@ -1,16 +1,19 @@
 """What SQL Server's catalog says of a table. Not verified against a server."""
 
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
 from blocks.dialects.sqlserver import statements as sql
 from blocks.dialects.sqlserver.connection import Connection
 from blocks.dialects.sqlserver.types import TypeInfo, plan_column
 from schemas.column_plan import Column, quote_identifier
 from schemas.errors import ConfigError
 from schemas.restore_target import Target
-from schemas.table import Table
+from schemas.table import ForeignKey, Table
 from schemas.table_name import DEFAULT_SCHEMA, TableName
 
 SCHEMA = "dbo"
-_DOES = {"CASCADE": "deletes", "SET_NULL": "sets to NULL", "SET_DEFAULT": "sets to their default"}
 
 
 def describe(connection: Connection, name: TableName) -> Table:
@@ -62,12 +65,26 @@ def _described(connection: Connection, name: TableName) -> tuple[Table, frozense
         inherited=False,
         may_select=may_select == 1,
         may_delete=may_delete == 1,
-        dependents=tuple(
-            f"{key} on {child} {_DOES[does]} its rows" for key, child, does in connection.rows(sql.DEPENDENTS, number)
-        ),
+        referenced_by=referenced_by(connection.rows(sql.REFERENCED_BY, number)),
         utf8=True,
     )
     return table, frozenset(column for column, *_, default in rows if default)
+
+
+def referenced_by(rows: Iterable[tuple[Any, ...]]) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys of which each row tells a column, in their order."""
+    return tuple(
+        ForeignKey(
+            name=name,
+            table=str(TableName(schema, table)),
+            columns=tuple(here for *_, here, _ in pairs),
+            referenced=tuple(there for *_, there in pairs),
+            on_delete=on_delete.replace("_", " ").lower(),
+            enforced=not disabled,
+        )
+        for (schema, table, name, on_delete, disabled), group in groupby(rows, key=lambda row: row[:5])
+        for pairs in [list(group)]
+    )
 
 
 def derived_column(connection: Connection, table: Table, name: str, expression: str) -> Column:

@@ -51,10 +51,12 @@ JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id
 WHERE i.object_id = %s AND i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND k.key_ordinal > 0
 ORDER BY i.index_id, k.key_ordinal
 """
-DEPENDENTS = """
-SELECT f.name, OBJECT_NAME(f.parent_object_id), f.delete_referential_action_desc
-FROM sys.foreign_keys AS f
-WHERE f.referenced_object_id = %s AND f.delete_referential_action <> 0 ORDER BY f.name
+REFERENCED_BY = """
+SELECT OBJECT_SCHEMA_NAME(f.parent_object_id), OBJECT_NAME(f.parent_object_id), f.name,
+       f.delete_referential_action_desc, f.is_disabled,
+       COL_NAME(c.parent_object_id, c.parent_column_id), COL_NAME(c.referenced_object_id, c.referenced_column_id)
+FROM sys.foreign_keys AS f JOIN sys.foreign_key_columns AS c ON c.constraint_object_id = f.object_id
+WHERE f.referenced_object_id = %s ORDER BY f.name, f.object_id, c.constraint_column_id
 """
 TRIGGERS = """
 SELECT t.name, t.is_instead_of_trigger
