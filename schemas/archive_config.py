@@ -7,6 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from schemas.archive_options import (
+    FILE_MAX_BYTES,
+    FILE_MAX_ROWS,
     ChildOptions,
     ColumnOptions,
     Columns,
@@ -54,8 +56,8 @@ class Archive(ConfigModel):
     children: tuple[ChildOptions, ...] = ()
     retention: DurationField | None = None
     holds: tuple[Hold, ...] = ()
-    file_max_bytes: Annotated[WholeNumber, Field(ge=1)] = 1024**3
-    file_max_rows: Annotated[WholeNumber, Field(ge=1)] = 10_000_000
+    file_max_bytes: Annotated[WholeNumber, Field(ge=1)] = FILE_MAX_BYTES
+    file_max_rows: Annotated[WholeNumber, Field(ge=1)] = FILE_MAX_ROWS
 
     @property
     def resolved_folder(self) -> str:

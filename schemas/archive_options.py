@@ -17,6 +17,9 @@ OnGateFailure = Literal["refuse", "quarantine"]
 References = Literal["refuse", "check"]
 PurgeMode = Literal["none", "delete", "drop_partition"]
 
+# When a data file is closed and the next one begun, if nobody says otherwise.
+FILE_MAX_BYTES, FILE_MAX_ROWS = 1024**3, 10_000_000
+
 _NOTHING = re.compile(r"0\s*((hour|day|week|month|year)s?)?", re.IGNORECASE)
 
 

@@ -1,5 +1,6 @@
 """What reading a table needs: which one, which columns of it, and what tells its rows apart."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from schemas.table import Table
 BATCH_BYTES = 16 * 2**20
 
 
-class Reading(BaseModel):
+class Reading(BaseModel, ABC):
     """A table that is to be read into the lake, checked against its database; one window of it, or all of it.
 
     Holds no secret: the source is named, and its connection is looked up in `config_dir` where it is used.
@@ -39,14 +40,14 @@ class Reading(BaseModel):
         return max(64, min(most, BATCH_BYTES // max(1, self.average_row_bytes)))
 
     @property
+    @abstractmethod
     def label(self) -> str:
         """Where the configuration says it, for errors."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def source_name(self) -> str:
         """The source's name in `sources.yaml`."""
-        raise NotImplementedError
 
     @property
     def where(self) -> str | None:

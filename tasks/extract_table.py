@@ -17,7 +17,7 @@ from blocks.open_source import reading_snapshot, source_of
 from blocks.parquet_writer import DatasetWriter, WrittenFile
 from blocks.progress import report_progress
 from blocks.source import RowBatch, Since, Slice, SourceSnapshot
-from schemas.archive_config import Archive
+from schemas.archive_options import FILE_MAX_BYTES, FILE_MAX_ROWS
 from schemas.column_plan import same_plan
 from schemas.errors import ProofFailed, SourceError
 from schemas.extracted import Extracted
@@ -34,8 +34,6 @@ from tasks.store_files import combined, store_file
 from tasks.watermark import Watermark, read_since
 
 NOTHING_DONE = "Nothing of this table was committed; what was extracted before is as it was."
-FILE_MAX_BYTES = Archive.model_fields["file_max_bytes"].default
-FILE_MAX_ROWS = Archive.model_fields["file_max_rows"].default
 
 
 def extract_table(extraction: Extraction, run_id: str) -> TableReport:
@@ -105,7 +103,7 @@ class _Reading:
         self.candidates = snapshot.count(extraction, self._rows) if since else self.rows_in_scope
         self._seen: KnownRows | None = None
         if not self._whole and generations:
-            self._seen = seen_rows(extraction, lake, generations, since, scratch)
+            self._seen = seen_rows(extraction, lake, generations, since)
         before = generations[-1].manifest.extracted if generations and since else None
         self._watermark = Watermark(extraction.key_column, before.watermark if before else None)
         self._columns = (*extraction.columns, *PROVENANCE)

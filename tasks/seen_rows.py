@@ -1,10 +1,9 @@
 """Which of the rows that are read again are in the lake already, as they are now."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import takewhile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blocks.duck import duck, read_files
 from blocks.lake import Lake
@@ -15,28 +14,40 @@ from schemas.extraction import Extraction
 from tasks.known_rows import KnownRows
 
 
-def seen_rows(
-    extraction: Extraction, lake: Lake, generations: Sequence[Generation], since: Since | None, scratch: Path
-) -> KnownRows:
-    """Read the digests of the rows that the generations hold, from where on rows are read again.
+def seen_rows(extraction: Extraction, lake: Lake, generations: Sequence[Generation], since: Since | None) -> KnownRows:
+    """Read the digests of the rows that the lake holds as the newest ones, from where on rows are read again.
 
-    Generations with other columns hold other row versions: of them nothing is known.
+    A row that has changed and changed back is not what it was last: only the newest version of a key is known. Of
+    what lies before a generation with other columns, nothing is.
+
+    Args:
+        extraction: What is extracted.
+        lake: The lake.
+        generations: What the lake holds of the table, oldest first.
+        since: Where rows are read again, or None if all are.
     """
-    digests: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
-    again = _read_again(since)
-    with duck(extraction.settings) as connection:
-        for generation in generations:
-            stored = tuple(column for column in generation.manifest.columns if not column.added)
-            if not same_plan(stored, extraction.columns):
-                continue
-            for path in generation.files:
-                local = lake.fetch(path, scratch)
-                query = f"SELECT {row_digest(stored)} AS digest FROM {read_files([str(local)])} WHERE {again}"
-                digests.append(np.asarray(connection.execute(query).fetchnumpy()["digest"], np.uint64))
-                if local.parent == scratch:
-                    local.unlink()
-    found = np.concatenate(digests)
+    alike = list(takewhile(lambda generation: _has_columns_of(extraction, generation), reversed(generations)))
+    keys = ", ".join(column.quoted for column in extraction.key_columns)
+    values = ", ".join(filter(None, [keys, f'{row_digest(extraction.columns)} AS "tidegate digest"']))
+    selects = [
+        f'SELECT {values}, {age} AS "tidegate age" '
+        f"FROM {read_files([lake.duckdb_path(path) for path in generation.files])} WHERE {_read_again(since)}"
+        for age, generation in enumerate(alike)
+        if generation.files
+    ]
+    found = np.empty(0, np.uint64)
+    if selects:
+        newest = f' QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "tidegate age") = 1' if keys else ""
+        query = f'SELECT "tidegate digest" AS digest FROM ({" UNION ALL ".join(selects)}){newest}'
+        with duck(extraction.settings) as connection:
+            lake.attach(connection)
+            found = np.asarray(connection.execute(query).fetchnumpy()["digest"], np.uint64)
     return KnownRows(found, np.zeros(len(found), np.int32), [], unique=bool(extraction.key))
+
+
+def _has_columns_of(extraction: Extraction, generation: Generation) -> bool:
+    stored = tuple(column for column in generation.manifest.columns if not column.added)
+    return same_plan(stored, extraction.columns)
 
 
 def _read_again(since: Since | None) -> str:

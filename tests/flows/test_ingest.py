@@ -1,12 +1,14 @@
 """Tables of databases go into the raw layer: as a whole or what is new, once, attested, and never changed."""
 
 import itertools
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from ingest_bench import IngestBench
 from service_bench import Bench
+from service_seaweedfs import SeaweedFS
 
 from blocks.ledger import Ledger
 from blocks.open_source import source_of
@@ -58,6 +60,16 @@ def test_rows_without_a_value_of_the_key_column_are_read_each_time_and_stored_on
     crm.put((8, "no one", None))
     assert crm.ingest().rows == 1
     assert crm.now() == [(1, "Ada"), (8, "no one"), (9, "nobody")]
+
+
+def test_a_row_that_has_changed_and_changed_back_is_shown_as_it_is(crm: IngestBench) -> None:
+    crm.configure(mode="incremental", key_column="id", overlap=10)
+    for name in ("Ada", "Eve", "Ada"):
+        crm.put((1, name, None))
+        assert crm.ingest().rows == 1
+        assert crm.now() == [(1, name)]
+    assert crm.ingest().state is TableState.UNCHANGED
+    assert crm.history() == [(1, "Ada"), (1, "Ada"), (1, "Eve")]
 
 
 def test_rows_that_come_into_scope_by_another_predicate_are_read(crm: IngestBench) -> None:
@@ -237,6 +249,25 @@ def test_a_table_of_the_source_may_have_options_and_a_folder_of_its_own(crm: Ing
     assert crm.ingest("people").rows == 1
     assert crm.now("people") == [(2, "Bob")]
     assert "balance" not in {name for (name, *_) in crm._ask('DESCRIBE "raw/crm".people')}
+
+
+def test_a_table_goes_into_a_bucket_and_what_is_there_is_known(
+    bench: Bench, s3_server: SeaweedFS, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint_url)
+    bench.settings |= {"lake": f"s3://{s3_bucket}/{uuid.uuid4().hex}/odd [a]*"}
+    bench.configure()
+    crm = IngestBench("postgresql", bench)
+    crm.configure(mode="incremental", key_column="changed_at", overlap="2 hours")
+    crm.put(ADA, EVE)
+    crm.ingest()
+    crm.put(BOB)
+    report = crm.ingest()
+    assert (report.read, report.rows) == (3, 1)
+    assert crm.now() == [(1, "Ada"), (2, "Bob"), (3, "Eve")]
+    crm.assert_sound()
 
 
 def test_infinite_times_are_kept_and_are_no_watermark(bench: Bench) -> None:
