@@ -141,6 +141,10 @@ class Ledger:
             found.append(Generation(manifest, tuple(sorted(own, key=lambda r: r.finished_at)), gone))
         return found
 
+    def intents(self) -> list[Intent]:
+        """Return the exports that began and have not committed."""
+        return self._read_all("intents", Intent)
+
     def begin(self, intent: Intent) -> None:
         """Record that files with this stem in their names are about to be stored."""
         self._append("intents", intent, intent.stem)
@@ -168,7 +172,7 @@ class Ledger:
 
     def void_abandoned(self) -> list[str]:
         """Return the stems of exports and erasures that began and did not commit; from here on they cannot any more."""
-        intents = self._read_all("intents", Intent)
+        intents = self.intents()
         for intent in intents:
             self._lake.put_if_absent(f"{self._intent_path(intent.stem)}.void", b"")
             if void := void_erasure(self._dataset, intent.stem):

@@ -59,7 +59,7 @@ def reading_snapshot(job: Reading, earlier: Sequence[Snapshot]) -> Iterator[Sour
         SourceUnavailable: The replica is behind, and something was read elsewhere before: its old versions of rows
             would pass for newer ones.
     """
-    source = Project.load(job.config_dir).source(job.source_name)
+    source = Project.load(job.config_dir).database(job.source_name)
     url = secret_replica_url_of(source)
     if url is None:
         with open_source(source).snapshot() as snapshot:
@@ -84,4 +84,4 @@ def source_of(job: Reading) -> Source:
 
 def source_named(config_dir: Path, name: str) -> Source:
     """Return a source by its name in `sources.yaml`."""
-    return open_source(Project.load(config_dir).source(name))
+    return open_source(Project.load(config_dir).database(name))

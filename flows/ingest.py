@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from blocks.open_lake import open_lake
 from schemas.ingest_report import IngestReport
 from schemas.project import Project
-from tasks.collect_ingest import collect_ingest
+from tasks.ingest.collect_ingest import collect_ingest
 from tasks.prefect_tasks import at_most, ingest_task
 from tasks.publish_report import publish_ingest
 

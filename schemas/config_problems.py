@@ -13,9 +13,20 @@ from schemas.errors import ConfigError
 Path = tuple[int | str, ...]
 """The way to a value: keys and list positions from the top of the file."""
 
-_CONNECTIONS = ("connection", "replica")
+_CONNECTIONS = ("connection", "replica", "auth", "headers")
 # The only keys of a connection whose values may be shown; a misspelt `pasword` is not one of them.
-_SHOWN_OF_A_CONNECTION = {"host", "port", "database", "user", "sslmode", "block"}
+_SHOWN_OF_A_CONNECTION = {
+    "host",
+    "port",
+    "database",
+    "user",
+    "sslmode",
+    "block",
+    "type",
+    "header",
+    "query",
+    "token_url",
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LOGIN_IN_A_URL = re.compile(r"//.*@", re.DOTALL)
 _LONGEST_SHOWN = 80
@@ -36,6 +47,7 @@ _MUST = {
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
     "too_short": "must not be empty",
+    "union_tag_not_found": "needs a type",
 }
 _LIMITS = {"greater_than_equal": ("ge", ">="), "less_than_equal": ("le", "<=")}
 
@@ -94,18 +106,32 @@ def shown(value: object, path: Path = ()) -> str:
 
 
 def _line(details: ErrorDetails, model: type[BaseModel], data: object, file: str) -> str:
-    path, kind = details["loc"], details["type"]
+    path, kind = _without_tags(details["loc"], data), details["type"]
+    if kind == "union_tag_invalid":
+        path = (*path, "type")
     where = key_path(path, data)
     if kind == "extra_forbidden":
-        known = _keys_at(path[:-1], model)
+        known = _keys_at(details["loc"][:-1], model)
         hint = did_you_mean(str(path[-1]), known) or f"; known here: {', '.join(known)}"
         return f"{file}: {where}: unknown key{hint}"
     must = _must(details)
     # Of a whole list or mapping there is nothing to show, unless its being one is what is wrong.
-    whole = isinstance(details["input"], dict | list | tuple | BaseModel) and not kind.endswith("_type")
+    whole = isinstance(details["input"], dict | list | tuple | BaseModel) and not kind.endswith(("_type", "_invalid"))
     if kind == "missing" or whole:
         return f"{file}: {where}: {must}"
-    return f"{file}: {where}: {must} (got {shown(details['input'], path)})"
+    given = _step_into(details["input"], "type") if kind == "union_tag_invalid" else details["input"]
+    return f"{file}: {where}: {must} (got {shown(given, path)})"
+
+
+def _without_tags(path: Path, data: object) -> Path:
+    """Return the path without the types that pydantic puts into it where a mapping's `type` says what it is."""
+    steps: list[int | str] = []
+    for step in path:
+        if isinstance(data, dict) and step not in data and data.get("type") == step:
+            continue
+        steps.append(step)
+        data = _step_into(data, step)
+    return tuple(steps)
 
 
 def _must(details: ErrorDetails) -> str:
@@ -115,8 +141,9 @@ def _must(details: ErrorDetails) -> str:
     if kind in _LIMITS:
         name, sign = _LIMITS[kind]
         return f"must be {sign} {context[name]}"
-    if kind in ("literal_error", "enum"):
-        choices = re.findall(r"'([^']*)'", context["expected"])
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
+        choices = re.findall(r"'([^']*)'", context["expected_tags" if kind == "union_tag_invalid" else "expected"])
+        given = _step_into(given, "type") if kind == "union_tag_invalid" else given
         hint = did_you_mean(given, choices) if isinstance(given, str) else ""
         return f"must be one of {', '.join(choices)}{hint}"
     must = _MUST.get(kind, details["msg"])
@@ -134,16 +161,23 @@ def _step_into(data: object, step: int | str) -> object:
 
 
 def _keys_at(path: Path, model: type[BaseModel]) -> list[str]:
+    models = [model]
     for step in path:
         if isinstance(step, int):
             continue
-        for name, field in model.model_fields.items():
-            if step in (name, field.alias):
-                model = _model_in(field.annotation) or model
-    return [field.alias or name for name, field in model.model_fields.items()]
+        tagged = [one for one in models if step in _tags(one)]
+        named = (f for one in models for name, f in one.model_fields.items() if step in (name, f.alias))
+        below = [found for field in named for found in _models_in(field.annotation)]
+        models = below or tagged or models
+    return list(dict.fromkeys(field.alias or name for one in models for name, field in one.model_fields.items()))
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def _tags(model: type[BaseModel]) -> tuple[object, ...]:
+    """Return the values of `type` that this model stands for."""
+    return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -1,8 +1,35 @@
 """What a manifest of the raw layer keeps of how its rows were read."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.extract_config import ExtractMode
+
+
+class Origin(BaseModel):
+    """A file that rows of the raw layer were read from, and what tells it from another one.
+
+    Attributes:
+        path: Relative to the place where the source looks for files.
+        size_bytes: Its size, as it lay there.
+        modified_at: When it was last written, as its place says.
+        version: What else its place tells it by, such as an ETag; "" if nothing.
+        sha256: Of its bytes, as they lay there.
+        seconds: How long reading it took.
+        takes_place_of: Path of the manifest of an earlier version of the same file, whose rows are not in the table
+            any more. None if it is the first, or a new delivery under a name that was free again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    size_bytes: int = Field(ge=0)
+    modified_at: datetime
+    version: str = ""
+    sha256: str
+    seconds: float = 0.0
+    takes_place_of: str | None = None
 
 
 class Extracted(BaseModel):
@@ -15,6 +42,7 @@ class Extracted(BaseModel):
         since: From where on rows were read, or None if from the beginning.
         schema_version: Counts the changes of the table's columns, from 1.
         drift: What changed with this version, in words.
+        origin: The file that the rows were read from, if it was one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,3 +53,4 @@ class Extracted(BaseModel):
     since: str | None = None
     schema_version: int = Field(ge=1)
     drift: tuple[str, ...] = ()
+    origin: Origin | None = None

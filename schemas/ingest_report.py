@@ -17,6 +17,36 @@ class TableState(StrEnum):
     FAILED = "failed"
 
 
+class FileState(StrEnum):
+    """What became of a file in a run."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"  # the same content is in the lake already, under another name
+    UNFINISHED = "unfinished"  # it is still being written
+
+
+class FileReport(BaseModel):
+    """What a run did with one file.
+
+    Attributes:
+        path: Relative to where the source looks for files.
+        note: What there is to say of it that is no error: whose duplicate it is, what it was moved to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    state: FileState
+    rows: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    note: str = ""
+
+
 class TableReport(BaseModel):
     """What a run did with one table; counts are of this run.
 
@@ -29,7 +59,9 @@ class TableReport(BaseModel):
         read: Rows that were read.
         rows: Rows of these that are new in the lake.
         watermark: Where the next incremental run goes on.
+        quarantined: Rows that the gate put aside.
         drift: What changed in the table's columns, in words.
+        files: Of a table that is made of files: those that this run looked at closer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,12 +74,14 @@ class TableReport(BaseModel):
     since: str | None = None
     read: int = 0
     rows: int = 0
+    quarantined: int = 0
     bytes: int = 0
     seconds: float = 0.0
     watermark: str | None = None
     schema_version: int = 0
     drift: tuple[str, ...] = ()
     manifest: str | None = None
+    files: tuple[FileReport, ...] = ()
     error: str | None = None
     exit_code: int = 0
 
@@ -76,7 +110,10 @@ class IngestReport(BaseModel):
     @property
     def totals(self) -> dict[str, int]:
         """The sums over all tables."""
-        return {name: sum(getattr(table, name) for table in self.tables) for name in ("read", "rows", "bytes")}
+        return {
+            name: sum(getattr(table, name) for table in self.tables)
+            for name in ("read", "rows", "quarantined", "bytes")
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented form, `totals` included."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.built import Built
 from schemas.column_plan import Column
 from schemas.extracted import Extracted
 from schemas.record import Record
@@ -113,10 +114,12 @@ class Manifest(Record):
         erasures: What was erased from each of these, and so is not in the next one, or in this.
         extracted: Of a generation of the raw layer, whose window is the day on which it was read: how. It has version
             3: a reader that knows nothing of it would take old states of a table for rows that are still there.
+        built: Of a generation that a pipeline built: how. It has version 4, for the same reason; so has one that was
+            read from a file.
     """
 
     kind: ClassVar[str] = "manifest"
-    newest_version: ClassVar[int] = 3
+    newest_version: ClassVar[int] = 4
 
     archive: str
     dataset: str
@@ -142,6 +145,19 @@ class Manifest(Record):
     supersedes: tuple[str, ...] = ()
     erasures: tuple[ErasedRows, ...] = ()
     extracted: Extracted | None = None
+    built: Built | None = None
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether its rows were archived, and may be purged from their source."""
+        return self.extracted is None and self.built is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds its table as a whole: what only earlier generations hold is not in the table any more."""
+        if self.built is not None:
+            return self.built.mode == "replace"
+        return self.extracted is not None and self.extracted.mode == "full"
 
     @property
     def path(self) -> str:
@@ -164,6 +180,11 @@ class Intent(Record):
 
     Only files that an intent names may be taken for left over: were all records of a lake lost, every file in it
     would look like one.
+
+    Attributes:
+        stem: What the names of its files begin with.
+        number: Of a table with one line of generations (`blocks.table_log`): the number it is about to take. Once that
+            is taken, the intent cannot commit any more.
     """
 
     kind: ClassVar[str] = "intent"
@@ -171,6 +192,7 @@ class Intent(Record):
     stem: str
     run_id: str
     at: datetime
+    number: int | None = None
 
 
 class Removal(Record):

@@ -1,4 +1,4 @@
-"""A project: a folder with `config/`, whose three files say what is archived from where into which lake."""
+"""A project: a folder with `config/`, whose files say what comes from where into which lake, and what becomes of it."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,24 +8,36 @@ from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
+from schemas.any_source import AnySource, AnyTable, SourceEntry
 from schemas.config import Archive, Settings, Source
 from schemas.config_file import read_config_file
 from schemas.config_model import PROJECT_FOLDER, ConfigModel
 from schemas.config_problems import config_error, did_you_mean, problems_of
 from schemas.errors import ConfigError
 from schemas.extract_config import LAYERS, ExtractTable
+from schemas.pipelines.pipeline import Pipeline
+from schemas.pipelines.publication import Publication
 
 SETTINGS_FILE, SOURCES_FILE, ARCHIVES_FILE = "settings.yaml", "sources.yaml", "archives.yaml"
+PIPELINES_FILE, PUBLISH_FILE = "pipelines.yaml", "publish.yaml"
 
 Model = TypeVar("Model", bound=ConfigModel)
 
 
 class _Sources(ConfigModel):
-    sources: tuple[Source, ...]
+    sources: tuple[SourceEntry, ...]
 
 
 class _Archives(ConfigModel):
     archives: tuple[Archive, ...]
+
+
+class _Pipelines(ConfigModel):
+    pipelines: tuple[Pipeline, ...]
+
+
+class _Publications(ConfigModel):
+    publications: tuple[Publication, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +46,14 @@ class Project:
 
     config_dir: Path
     settings: Settings
-    sources: tuple[Source, ...]
+    sources: tuple[AnySource, ...]
     archives: tuple[Archive, ...]
+    pipelines: tuple[Pipeline, ...] = ()
+    publications: tuple[Publication, ...] = ()
 
     @classmethod
     def load(cls, config_dir: Path | str) -> Self:
-        """Read `settings.yaml` (optional), `sources.yaml` and `archives.yaml` (optional if a source has `tables`).
+        """Read `sources.yaml`, `archives.yaml` (optional if a source has `tables`), and the files that are optional.
 
         Relative paths in them start from the folder that `config_dir` is in. Passwords in files are not read yet.
 
@@ -51,11 +65,20 @@ class Project:
         settings = _settings(folder, problems)
         sources = _read(folder / SOURCES_FILE, _Sources, "sources", problems)
         archives = _archives(folder, sources, problems)
+        pipelines = _optional(folder / PIPELINES_FILE, _Pipelines, "pipelines", problems)
+        publications = _optional(folder / PUBLISH_FILE, _Publications, "publications", problems)
         if sources and archives:
             problems += _contradictions(sources.sources, archives.archives)
         if problems or not (settings and sources and archives):
             raise _wrong(folder, problems)
-        return cls(config_dir=folder, settings=settings, sources=sources.sources, archives=archives.archives)
+        return cls(
+            config_dir=folder,
+            settings=settings,
+            sources=sources.sources,
+            archives=archives.archives,
+            pipelines=pipelines.pipelines if pipelines else (),
+            publications=publications.publications if publications else (),
+        )
 
     @staticmethod
     def load_settings(config_dir: Path | str) -> Settings:
@@ -94,7 +117,7 @@ class Project:
         is_child = name in children and all(archive.name != name for archive in self.archives)
         return children[name] if is_child else self.archive(name)
 
-    def extractable(self, sources: Sequence[str] = (), tables: Sequence[str] = ()) -> list[tuple[Source, ExtractTable]]:
+    def extractable(self, sources: Sequence[str] = (), tables: Sequence[str] = ()) -> list[tuple[AnySource, AnyTable]]:
         """Return the tables to be extracted, in their order: those of all enabled sources, or of the named ones.
 
         Args:
@@ -106,7 +129,7 @@ class Project:
         """
         chosen = [self.source(name) for name in sources] or [source for source in self.sources if source.enabled]
         found = [(source, entry) for source in chosen for entry in source.tables]
-        named = {name for _, entry in found for name in (entry.folder, str(entry.table), entry.table.name)}
+        named = {name for _, entry in found for name in _names(entry)}
         unknown = [name for name in tables if name not in named]
         if unknown or not found:
             where = ", ".join(source.name for source in chosen) or "no enabled source"
@@ -118,9 +141,9 @@ class Project:
                 next_step=f"List them under `tables` of the source in {self.config_dir / SOURCES_FILE}.",
             )
         wanted = set(tables)
-        return [(s, e) for s, e in found if not wanted or wanted & {e.folder, str(e.table), e.table.name}]
+        return [(s, e) for s, e in found if not wanted or wanted & _names(e)]
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> AnySource:
         """Return the source called `name`.
 
         Raises:
@@ -128,8 +151,42 @@ class Project:
         """
         return _called(name, self.sources, "source", self.config_dir / SOURCES_FILE)
 
+    def database(self, name: str) -> Source:
+        """Return the source called `name`, which is a database.
 
-Entry = TypeVar("Entry", Archive, Source)
+        Raises:
+            ConfigError: There is none, or it is no database.
+        """
+        source = self.source(name)
+        if not isinstance(source, Source):
+            raise ConfigError(
+                f"The source '{name}' is of type {source.type}, and no database.",
+                next_step=f"Name a source that is one, in {self.config_dir / SOURCES_FILE}.",
+            )
+        return source
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Return the pipeline called `name`.
+
+        Raises:
+            ConfigError: There is none; it names the closest one, and all there are.
+        """
+        return _called(name, self.pipelines, "pipeline", self.config_dir / PIPELINES_FILE)
+
+    def publication(self, name: str) -> Publication:
+        """Return the publication called `name`.
+
+        Raises:
+            ConfigError: There is none; it names the closest one, and all there are.
+        """
+        return _called(name, self.publications, "publication", self.config_dir / PUBLISH_FILE)
+
+
+Entry = TypeVar("Entry", Archive, AnySource, Pipeline, Publication)
+
+
+def _names(entry: AnyTable) -> set[str]:
+    return {entry.folder, *((str(entry.table), entry.table.name) if isinstance(entry, ExtractTable) else ())}
 
 
 def _called(name: str, entries: Sequence[Entry], kind: str, file: Path) -> Entry:
@@ -169,6 +226,10 @@ def _archives(folder: Path, sources: _Sources | None, problems: list[str]) -> _A
     return _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
 
 
+def _optional(path: Path, model: type[Model], top_key: str, problems: list[str]) -> Model | None:
+    return _read(path, model, top_key, problems) if path.exists() else None
+
+
 def _wrong(folder: Path, problems: list[str]) -> ConfigError:
     return config_error(
         f"The configuration in {folder} is wrong",
@@ -193,7 +254,7 @@ def _read(path: Path, model: type[Model], top_key: str | None, problems: list[st
     return None
 
 
-def _contradictions(sources: Sequence[Source], archives: Sequence[Archive]) -> Iterator[str]:
+def _contradictions(sources: Sequence[AnySource], archives: Sequence[Archive]) -> Iterator[str]:
     yield from _names_taken((source.name for source in sources), SOURCES_FILE, "sources")
     yield from _names_taken((archive.name for archive in archives), ARCHIVES_FILE, "archives")
     known = [source.name for source in sources]
@@ -201,6 +262,9 @@ def _contradictions(sources: Sequence[Source], archives: Sequence[Archive]) -> I
         if archive.source not in known:
             hint = did_you_mean(archive.source, known) or f"; known: {', '.join(known) or 'none'}"
             yield f"{ARCHIVES_FILE}: archives[{archive.name}].source: there is no source '{archive.source}'{hint}"
+        if archive.source in known and not isinstance(sources[known.index(archive.source)], Source):
+            kind = sources[known.index(archive.source)].type
+            yield f"{ARCHIVES_FILE}: archives[{archive.name}].source: must be a database; '{archive.source}' is {kind}"
         for folder in archive.folders:
             if folder.split("/")[0].casefold() in LAYERS:
                 yield (

@@ -51,7 +51,7 @@ def archive_source(
     if without_source:
         yield None
         return
-    source = open_source(project.source(archive.source))
+    source = open_source(project.database(archive.source))
     with source.session() as session:
         try:
             table = session.describe(archive.table)

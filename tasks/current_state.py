@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from blocks.ledger import Generation
 
 
-def first_current(generations: Sequence[Generation]) -> int:
-    """Return the place of the first generation that counts: the last one that holds a table as a whole, if any.
+def current_places(generations: Sequence[Generation]) -> list[int]:
+    """Return the places of the generations that count: the last one that holds the whole table, and those after it.
+
+    Without one that does, all count, but for those of files that came again as another version.
 
     Args:
         generations: Of one dataset, oldest first.
     """
-    whole = (
-        place for place, g in enumerate(generations) if g.manifest.extracted and g.manifest.extracted.mode == "full"
-    )
-    return max(whole, default=0)
+    first = max((place for place, generation in enumerate(generations) if generation.manifest.is_whole), default=0)
+    origins = [g.manifest.extracted.origin for g in generations[first:] if g.manifest.extracted]
+    replaced = {origin.takes_place_of for origin in origins if origin}
+    return [place for place in range(first, len(generations)) if generations[place].manifest.path not in replaced]
 
 
 def current_state(generations: Sequence[Generation]) -> list[Generation]:
-    """Return the last generation that holds a table as a whole and those after it; all, if there is none."""
-    return list(generations[first_current(generations) :])
+    """Return the generations that count, oldest first."""
+    return [generations[place] for place in current_places(generations)]

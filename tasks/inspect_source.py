@@ -29,7 +29,7 @@ def inspect_source(project: Project, archive: Archive) -> Job:
         SourceUnavailable: The source could not be reached.
     """
     try:
-        source = project.source(archive.source)
+        source = project.database(archive.source)
         job = _inspect(open_source(source), project, archive)
         for what, next_step in replica_obstacles(source, job):
             raise ConfigError(what, next_step=next_step)

@@ -22,7 +22,7 @@ from tasks.audit import audit
 from tasks.erase import erase_rows
 from tasks.expire import expire_windows
 from tasks.export import export_window
-from tasks.ingest_table import ingest_table
+from tasks.ingest.ingest_table import ingest_table
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
 from tasks.remove_orphans import remove_orphans

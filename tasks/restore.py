@@ -57,7 +57,7 @@ def restore_rows(project: Project, archive: Archive, request: RestoreRequest) ->
             state=UNTOUCHED,
             next_step=f"tidegate archive {archive.name} puts it there.",
         )
-    source = open_source(project.source(archive.source))
+    source = open_source(project.database(archive.source))
     with source.session() as session:
         target = session.target(request.into or archive.table)
         wanted = _wanted(session, generations[-1], request)

@@ -13,7 +13,7 @@ from schemas.column_plan import Column, duckdb_type, quote_identifier
 from schemas.manifest import DataFile
 from schemas.partition import DERIVED_KEYS
 from tasks.common_columns import common_columns
-from tasks.current_state import first_current
+from tasks.current_state import current_places
 from tasks.scan import Scan, derived_key, known, scans
 from tasks.superseding import Superseding, superseding
 
@@ -44,7 +44,7 @@ class Versions:
         used = {key for manifest in manifests for key in manifest.partition_by} - taken
         self.columns = table + tuple(derived_key(key) for key in DERIVED_KEYS if key in used)
         self.key = manifests[-1].key
-        self._current = first_current(generations)
+        self._current = current_places(generations)
         self.version_columns = tuple(_free(name, taken) for name in (WINDOW_START, GENERATION, TAKEN_AT))
 
     def column(self, name: str) -> Column | None:
@@ -70,10 +70,10 @@ class Versions:
             versions: Whether the columns that tell versions apart come last.
         """
         found = superseding(self.generations) if self.key else Superseding()
-        alone = [place for place in range(self._current, len(self.generations)) if place not in found.older]
-        newer = self._newer(sorted(found.newer), only_keys)
+        alone = [place for place in self._current if place not in found.older]
+        newer = self._newer(sorted(found.newer.intersection(self._current)), only_keys)
         selects = [self._select(scan, versions=versions) for scan in self._scans(alone, keep)]
-        for scan in self._scans(sorted(place for place in found.older if place >= self._current), keep):
+        for scan in self._scans([place for place in self._current if place in found.older], keep):
             select = self._select(scan, versions=versions, dated=True)
             if not newer:  # all that was newer has been removed
                 selects.append(select)

@@ -22,7 +22,7 @@ class Counts:
         generations: Committed generations.
         rows: Rows in them that readers can see; a row that was archived again counts once for each version.
         bytes: Size of the files that readers see.
-        unpurged: Rows of generations that no purge has finished; none of the raw layer, whose sources keep their rows.
+        unpurged: Rows of archived generations that no purge has finished.
         deleted: Rows that purges deleted.
         changed_since: Rows that purges left in the source, because they had changed after they were archived.
         already_gone: Rows that purges found gone.
@@ -126,7 +126,7 @@ def _counts(generations: list[Generation]) -> Counts:
         generations=len(generations),
         rows=sum(file.rows for file in kept),
         bytes=sum(file.size_bytes for file in kept),
-        unpurged=sum(g.manifest.attestation.rows for g in generations if not (g.purged or g.manifest.extracted)),
+        unpurged=sum(g.manifest.attestation.rows for g in generations if g.manifest.is_archived and not g.purged),
         deleted=deleted,
         changed_since=sum(receipt.changed_since for receipt in last),
         already_gone=max(0, sum(r.archived - r.changed_since - r.held for r in last) - deleted),

@@ -12,7 +12,7 @@ from tidegate.show.output import Output
 @contextmanager
 def prefect_for_blocks(output: Output, project: Project, archive: Archive) -> Iterator[None]:
     """Make log lines visible, and Prefect ready if a block has to be read, for as long as the block lives."""
-    if not project.settings.lake.startswith("block:") and project.source(archive.source).connection.block is None:
+    if not project.settings.lake.startswith("block:") and project.database(archive.source).connection.block is None:
         show_log_lines(output)
         yield
         return

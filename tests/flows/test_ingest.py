@@ -14,8 +14,8 @@ from blocks.ledger import Ledger
 from blocks.open_source import source_of
 from schemas.errors import Busy, ConfigError, ProofFailed
 from schemas.ingest_report import TableState
-from tasks.extract_table import _Reading
-from tasks.inspect_table import inspect_table
+from tasks.ingest.extract_table import _Reading
+from tasks.ingest.inspect_table import inspect_table
 
 _read = _Reading.read
 

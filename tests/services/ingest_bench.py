@@ -11,7 +11,7 @@ from sqlite_bench import SqliteBench
 
 from schemas.ingest_report import TableReport
 from tasks.audit import audit
-from tasks.ingest_table import ingest_table
+from tasks.ingest.ingest_table import ingest_table
 from tasks.views import open_views
 
 KINDS = ("postgresql", "mysql", "sqlite")

@@ -360,8 +360,8 @@ def test_a_zone_is_at_hand() -> None:
 def test_an_unknown_type_of_source_is_refused_with_the_known_ones(refusal: Any) -> None:
     told = refusal(of_source={"type": "postgres"})
     assert (
-        "sources.yaml: sources[shop].type: must be one of postgresql, mysql, sqlite, sqlserver; did you mean "
-        "'postgresql'? (got 'postgres')" in told
+        "sources.yaml: sources[shop].type: must be one of postgresql, mysql, sqlite, sqlserver, files, sftp, api; did "
+        "you mean 'postgresql'? (got 'postgres')" in told
     )
 
 

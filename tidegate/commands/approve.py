@@ -104,7 +104,7 @@ def _carry_out(output: Output, config_dir: Path, filed: "FiledPlan", by: str, re
     plan = filed.plan
     # What no longer holds is said at once, before Prefect takes its seconds to start; only a block needs it anyway.
     project = Project.load(config_dir)
-    if project.source(project.archive(plan.archive).source).connection.block is None:
+    if project.database(project.archive(plan.archive).source).connection.block is None:
         _check(filed, config_dir)
     outcomes: list[PurgeOutcome] = call_flow(
         output,

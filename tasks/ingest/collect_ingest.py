@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from schemas.config import Source
+from schemas.any_source import AnySource, AnyTable
 from schemas.errors import Interrupted, TidegateError
-from schemas.extract_config import ExtractTable
 from schemas.ingest_report import IngestReport, TableReport, TableState
 
 
@@ -18,7 +17,7 @@ class Ingestion(Protocol):
 
 
 def collect_ingest(
-    tables: Iterable[tuple[Source, ExtractTable]],
+    tables: Iterable[tuple[AnySource, AnyTable]],
     ingestions: Iterable[Ingestion],
     run_id: str,
     *,
@@ -36,7 +35,7 @@ def collect_ingest(
     )
 
 
-def _outcome(source: Source, table: ExtractTable, ingestion: Ingestion) -> TableReport:
+def _outcome(source: AnySource, table: AnyTable, ingestion: Ingestion) -> TableReport:
     try:
         return ingestion.result()
     except Interrupted:
@@ -45,7 +44,7 @@ def _outcome(source: Source, table: ExtractTable, ingestion: Ingestion) -> Table
         return TableReport(
             source=source.name,
             table=table.folder,
-            dataset=source.raw_dataset(table),
+            dataset=source.raw_dataset(table),  # type: ignore[arg-type]  # a source's own table
             state=TableState.FAILED,
             error=str(error),
             exit_code=error.exit_code,

@@ -26,12 +26,12 @@ from schemas.ingest_report import TableReport, TableState
 from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 from tasks.current_state import current_state
+from tasks.ingest.schema_drift import Schema, schema_drift
+from tasks.ingest.seen_rows import seen_rows
+from tasks.ingest.watermark import Watermark, read_since
 from tasks.known_rows import KnownRows
 from tasks.remove_orphans import remove_orphans
-from tasks.schema_drift import Schema, schema_drift
-from tasks.seen_rows import seen_rows
 from tasks.store_files import combined, store_file
-from tasks.watermark import Watermark, read_since
 
 NOTHING_DONE = "Nothing of this table was committed; what was extracted before is as it was."
 

@@ -1,0 +1,1 @@
+"""What `pipelines.yaml` and `publish.yaml` say: tables that are built of others, and where they are published."""

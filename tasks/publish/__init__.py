@@ -1,0 +1,1 @@
+"""Tables of the lake copied to where others read them."""
