@@ -23,7 +23,7 @@ def append_run_record(lake: Lake, record: RunRecord) -> None:
         LakeError: It may not be written, or there is one of this name, which no two records have.
     """
     moment = record.started_at.astimezone(UTC)
-    path = f"{RUNS}/{moment:%Y-%m-%d}/{moment:%H%M%S}-{record.id}.json"
+    path = f"{RUNS}/{moment:%Y-%m-%d}/{moment:%H%M%S.%f}-{record.id}.json"
     if not lake.put_if_absent(path, record.to_bytes()):
         raise LakeError(f"The record {path} is there already, and records are never changed.")
 

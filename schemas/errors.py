@@ -56,6 +56,10 @@ class ConfigError(TidegateError):
     exit_code = 2
 
 
+class DriftRefused(ConfigError):
+    """The columns of a table have changed, and the configuration says to refuse that."""
+
+
 class ProofFailed(TidegateError):
     """The lake does not hold what the source attested. Nothing was deleted on its account."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import uuid4
 
 from blocks.open_lake import open_lake
 from blocks.run_records import append_run_record
-from schemas.errors import Interrupted, TidegateError
+from schemas.errors import ConfigError, DriftRefused, Interrupted, LakeError, TidegateError
 from schemas.ingest_report import TableReport
 from schemas.project import Project
 from schemas.run_record import RunRecord
@@ -62,7 +63,9 @@ def ingest_table(
     except Interrupted:
         raise
     except TidegateError as error:
-        _record(request, started_at, time.monotonic() - began, error=error.what)
+        if not isinstance(error, ConfigError) or isinstance(error, DriftRefused):  # after which nothing is touched
+            with suppress(LakeError):  # the error itself is told; that it cannot be noted down would hide it
+                _record(request, started_at, time.monotonic() - began, error=error.what)
         raise
     _record(request, started_at, time.monotonic() - began, report)
     return report

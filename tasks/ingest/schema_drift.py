@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from blocks.ledger import Generation
 from blocks.run_log import log_event, run_logger
 from schemas.column_plan import Column
-from schemas.errors import ConfigError
+from schemas.errors import DriftRefused
 from schemas.extraction import Extraction
 
 
@@ -22,7 +22,7 @@ def schema_drift(extraction: Extraction, generations: Sequence[Generation]) -> S
     """Compare the columns with those of the newest generation.
 
     Raises:
-        ConfigError: They differ, and `on_drift` says to refuse that.
+        DriftRefused: They differ, and `on_drift` says to refuse that.
     """
     newest = generations[-1].manifest if generations else None
     if newest is None or newest.extracted is None:
@@ -33,7 +33,7 @@ def schema_drift(extraction: Extraction, generations: Sequence[Generation]) -> S
         return Schema(newest.extracted.schema_version)
     table, what = extraction.table.quoted, "; ".join(drift)
     if extraction.options.on_drift == "refuse":
-        raise ConfigError(
+        raise DriftRefused(
             f"The columns of {table} have changed since they were last extracted: {what}.",
             state="Nothing was read or written.",
             next_step=f"Change the table back, or take the new columns with `on_drift: evolve` in {extraction.label}.",

@@ -142,7 +142,10 @@ class MariaDB:
         )
 
     def _common(self) -> list[str]:
-        known = {"basedir": str(self._root / "usr"), "datadir": str(self.folder / "data")}
+        # A folder of its own for temporary files: a server that starts removes those that it finds there, anybody's.
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        known = {"basedir": str(self._root / "usr"), "datadir": str(self.folder / "data"), "tmpdir": str(temporary)}
         if os.geteuid() == 0:
             known["user"] = "root"  # to be said aloud; a server for tests owns nothing
         return ["--no-defaults", *_as_arguments(known)]
