@@ -27,13 +27,11 @@ from archive import END, START
 from archive import Bench as PostgresBench
 from measured import Measured, aim, machine, measure
 
+from tidegate.demo.debian_packages import unpacked
+from tidegate.demo.mariadb import MariaDB
 from tidegate.demo.postgres import EmbeddedPostgres
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "tests" / "services"))
-
-from debian_packages import unpacked  # noqa: E402
-from service_mariadb import MariaDB  # noqa: E402
 
 TABLE = """
 CREATE TABLE lineitem (

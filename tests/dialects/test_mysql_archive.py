@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from forgery import forged
 from mysql_bench import MySQLBench
-from service_mariadb import MariaDB
 
 from blocks.dialects.mysql.source import MySQL
 from blocks.source import Slice
@@ -21,6 +20,7 @@ from schemas.errors import ConfigError, ProofFailed, SourceUnavailable, Unsuppor
 from schemas.restore_target import fit
 from schemas.window import Window
 from tasks.verify import prove
+from tidegate.demo.mariadb import MariaDB
 
 YEAR = Slice(Window(start=datetime(2024, 1, 1), end=datetime(2025, 1, 1)))
 

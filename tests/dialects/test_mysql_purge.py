@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pymysql
 import pytest
 from mysql_bench import MySQLBench
-from service_mariadb import MariaDB
 from service_tcp_proxy import Fault, TcpProxy
 
 from blocks.delete_by_proof import BatchOutcome, Collision, KeyBatch
 from blocks.dialects.mysql.source import MySQL
 from schemas.errors import Busy, ProofFailed, SourceError, SourceUnavailable
 from tasks.verify import VerifiedGeneration
+from tidegate.demo.mariadb import MariaDB
 
 
 def exported(bench: MySQLBench, rows: int = 40, **options: Any) -> str:

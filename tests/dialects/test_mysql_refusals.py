@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from mysql_bench import MySQLBench
-from service_mariadb import MariaDB, new_database
+from service_mariadb import new_database
 
 from blocks.dialects.mysql.source import MySQL
 from schemas.errors import Busy, ConfigError, SourceUnavailable, TidegateError
+from tidegate.demo.mariadb import MariaDB
 
 CHILD = "CREATE TABLE items (id int PRIMARY KEY, o bigint, FOREIGN KEY (o) REFERENCES orders (id)"
 

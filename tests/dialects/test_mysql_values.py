@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mysql_bench import MySQLBench
 from mysql_types import TYPES, MySQLType
-from service_mariadb import MariaDB
 
 from blocks.dialects.mysql.catalog import collations
 from blocks.dialects.mysql.source import MySQL
@@ -20,6 +19,7 @@ from blocks.dialects.mysql.statements import among_keys, indexed, portions
 from schemas.column_plan import exchange_text
 from schemas.errors import UnsupportedValue
 from tasks.check_generation import check_generation
+from tidegate.demo.mariadb import MariaDB
 
 GROUP = 9  # columns of a table: Hypothesis gives up on more random values than a few thousand bytes can decide
 ONCE = settings(

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 import pytest
 from service_bench import Bench
-from service_mariadb import MariaDB
 
 from schemas.restore import RestoreReport, RestoreRequest
 from tasks.restore import restore_rows
+from tidegate.demo.mariadb import MariaDB
 
 ORDERS = """
 CREATE TABLE orders (

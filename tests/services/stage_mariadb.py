@@ -5,9 +5,10 @@ from pathlib import Path
 
 from mysql_bench import MySQLBench
 from oracle import QuietOracle, Version
-from service_mariadb import MariaDB
 from service_stage import Stage, scope_of
 from service_zygote import Zygote
+
+from tidegate.demo.mariadb import MariaDB
 
 ARCHIVE = {
     "from": "2024-01-01", "to": "2024-03-01", "where": "NOT (shop <=> 'shop 2')",
