@@ -1,5 +1,6 @@
 """The gate: a Pandera model that every row has to pass before it is archived."""
 
+import copy
 import hashlib
 import importlib
 import inspect
@@ -68,11 +69,14 @@ def apply_gate(gate: Gate, rows: pa.RecordBatch) -> GateResult:
         GateFailed: The frame as a whole is wrong (a missing column, another type): no row can pass.
     """
     import pandera.polars  # noqa: F401 - registers the Polars backend
+    from pandera.config import ValidationDepth, config_context
     from pandera.errors import SchemaErrors
 
     frame = pl.DataFrame(pa.Table.from_batches([rows]))
     try:
-        gate.model.validate(frame, lazy=True)
+        # Whatever PANDERA_VALIDATION_ENABLED and _DEPTH say: a gate that is switched off would let all rows pass.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            _telling(gate.model).validate(frame, lazy=True)
     except SchemaErrors as errors:
         cases = errors.failure_cases
     else:
@@ -94,3 +98,15 @@ def apply_gate(gate: Gate, rows: pa.RecordBatch) -> GateResult:
         failures[rule] = failures.get(rule, 0) + 1
     passed = [i not in reasons for i in range(rows.num_rows)]
     return GateResult(pa.array(passed, pa.bool_()), ["; ".join(reasons[i]) for i in sorted(reasons)], failures)
+
+
+def _telling(model: Any) -> Any:
+    """Return the model as one that tells which rows are wrong, also if it would drop them without a word."""
+    schema = model.to_schema() if hasattr(model, "to_schema") else model
+    columns = getattr(schema, "columns", {}).values()
+    if not any(getattr(part, "drop_invalid_rows", False) for part in (schema, *columns)):
+        return model
+    schema = copy.deepcopy(schema)
+    for part in (schema, *schema.columns.values()):
+        part.drop_invalid_rows = False
+    return schema

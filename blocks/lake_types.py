@@ -84,7 +84,9 @@ def _stored(name: str, kind: str) -> StoredColumn:
         digits = _WHOLE_NUMBERS[kind]
         column = Column(name=name, source_type=kind, kind=Kind.DECIMAL, precision=digits, scale=0)
         return StoredColumn(column, f"CAST({quoted} AS DECIMAL({digits},0))")
-    text = f"CAST(to_json({quoted}) AS VARCHAR)" if _NESTED.match(kind) else f"CAST({quoted} AS VARCHAR)"
+    # JSON is text already; to_json would write its numbers anew, and lose digits.
+    nested = _NESTED.match(kind) and kind != "JSON"
+    text = f"CAST(to_json({quoted}) AS VARCHAR)" if nested else f"CAST({quoted} AS VARCHAR)"
     return StoredColumn(Column(name=name, source_type=kind, kind=Kind.TEXT), text)
 
 

@@ -14,6 +14,7 @@ class Progress:
     Attributes:
         waits: What the work waits for, in words; None while it goes on.
         what: What is worked on, where it is not the window that tells.
+        unit: What is counted, if it is not rows.
     """
 
     phase: str
@@ -22,6 +23,7 @@ class Progress:
     of_rows: int
     waits: str | None = None
     what: str = ""
+    unit: str = "rows"
 
 
 Listener = Callable[[Progress], None]
@@ -29,11 +31,17 @@ _listeners: list[Listener] = []
 
 
 def report_progress(
-    phase: str, window: Window, rows: int, of_rows: int, waits: str | None = None, what: str = ""
+    phase: str,
+    window: Window,
+    rows: int,
+    of_rows: int,
+    waits: str | None = None,
+    what: str = "",
+    unit: str = "rows",
 ) -> None:
     """Tell all listeners; cheap when there are none."""
     for listener in _listeners:
-        listener(Progress(phase, window, rows, of_rows, waits, what))
+        listener(Progress(phase, window, rows, of_rows, waits, what, unit))
 
 
 @contextmanager

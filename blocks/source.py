@@ -87,6 +87,19 @@ class Session(Protocol):
         """
         ...
 
+    def describe_query(self, name: TableName, query: str, label: str) -> Table:
+        """Return what a query gives. From here on the session can change nothing in the source.
+
+        Args:
+            name: What it is called: the source and the dataset.
+            query: The operator's SQL.
+            label: Where the configuration has it, for errors.
+
+        Raises:
+            ConfigError: It is not one query, the database refuses it, or two of its columns have one name.
+        """
+        ...
+
     def derived_column(self, table: Table, name: str, expression: str) -> Column:
         """Return how the value of an operator's expression over the table's columns is stored.
 

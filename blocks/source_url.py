@@ -3,6 +3,7 @@
 from schemas.config import Source
 from schemas.connection import Connection
 from schemas.errors import ConfigError
+from schemas.pipelines.publication import PostgresPublication
 
 
 def secret_url_of(source: Source) -> str:
@@ -15,7 +16,13 @@ def secret_replica_url_of(source: Source) -> str | None:
     return _secret_url(source.replica, source.type, f"sources[{source.name}].replica") if source.replica else None
 
 
-def _secret_url(connection: Connection, scheme: str, where: str) -> str:
+def secret_url_of_publication(publication: PostgresPublication) -> str:
+    """Return the URL of the database that a publication goes to."""
+    where = f"publications[{publication.name}].connection"
+    return _secret_url(publication.connection, "postgresql", where, "publish.yaml")
+
+
+def _secret_url(connection: Connection, scheme: str, where: str, file: str = "sources.yaml") -> str:
     if connection.block is None:
         return connection.secret_url(scheme).get_secret_value()
     from prefect.blocks.system import Secret
@@ -24,7 +31,7 @@ def _secret_url(connection: Connection, scheme: str, where: str) -> str:
         block = Secret.load(connection.block)
     except ValueError as error:
         raise ConfigError(
-            f"sources.yaml: {where}.block: there is no Secret block {connection.block!r} in Prefect.",
+            f"{file}: {where}.block: there is no Secret block {connection.block!r} in Prefect.",
             next_step="Create it (Prefect UI, Blocks, Secret) with the database's URL as its value.",
         ) from error
     return str(block.get())  # type: ignore[union-attr]

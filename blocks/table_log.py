@@ -21,10 +21,7 @@ from schemas.errors import Busy, ConfigError, LakeError
 from schemas.extracted import Extracted
 from schemas.manifest import Attestation, DataFile, Intent, Manifest, Snapshot
 from schemas.partition import partition_path
-from schemas.window import Window
-
-# A table that is not cut by time has one window.
-ALWAYS = Window(start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(9999, 12, 31, tzinfo=UTC))
+from schemas.window import ALWAYS as ALWAYS  # a table that is not cut by time has one window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +33,8 @@ class Draft:
         table: What is read: a file, a path of an API, a query; for people.
         time_column: Name of the column that says when rows came; "" if there is none.
         folder: Below the dataset's folder, in front of partition keys, such as `year=2026/month=01/day=31`; or "".
+        partition_by: Keys of the table. Without any, files that are split by columns lie in folders of their own, and
+            readers do not know of it.
         rows_read: Rows that the source had: those of `files` and `quarantine` together.
         quarantine: Rows that a gate put aside.
     """
@@ -130,6 +129,8 @@ class TableLog:
         files = tuple(
             self._store(file, self._folder(draft, file), f"{stem}-{n:04d}") for n, file in enumerate(draft.files)
         )
+        if not draft.partition_by:  # folders alone: readers take no column of the table from their names
+            files = tuple(file.model_copy(update={"partition": {}}) for file in files)
         aside = f"_tidegate/quarantine/{self.dataset}"
         quarantine = tuple(self._store(file, aside, f"{stem}-q{n:04d}") for n, file in enumerate(draft.quarantine))
         rows, quarantined = sum(file.rows for file in files), sum(file.rows for file in quarantine)

@@ -10,8 +10,10 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from blocks.open_lake import open_lake
+from blocks.stop import stop_request
 from schemas.ingest_report import IngestReport
 from schemas.project import Project
+from tasks.catalog.tidy_run_log import tidy_run_log
 from tasks.ingest.collect_ingest import collect_ingest
 from tasks.prefect_tasks import at_most, ingest_task
 from tasks.publish_report import publish_ingest
@@ -45,23 +47,27 @@ def ingest_sources(
     run_id = str(flow_run.id)
     if not dry_run:
         open_lake(project.settings.lake, project.settings.temp_dir).check(write=True)
-    ingestions = at_most(
-        project.settings.parallel_windows,
-        ingest_task,
-        (
-            {
-                "config_dir": config_dir,
-                "source": source.name,
-                "table": table.folder,
-                "run_id": run_id,
-                "full": full,
-                "dry_run": dry_run,
-            }
-            for source, table in chosen
-        ),
-    )
     disabled = [] if sources else [source.name for source in project.sources if not source.enabled]
-    report = collect_ingest(chosen, ingestions, run_id, dry_run=dry_run, disabled=disabled)
+    with stop_request() as stop:
+        ingestions = at_most(
+            project.settings.parallel_windows,
+            ingest_task,
+            (
+                {
+                    "config_dir": config_dir,
+                    "source": source.name,
+                    "table": table.folder,
+                    "run_id": run_id,
+                    "full": full,
+                    "dry_run": dry_run,
+                }
+                for source, table in chosen
+            ),
+            stop,
+        )
+        report = collect_ingest(chosen, ingestions, run_id, dry_run=dry_run, disabled=disabled)
+    if not dry_run:
+        tidy_run_log(project.settings)
     return publish_ingest(report)
 
 

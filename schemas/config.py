@@ -25,6 +25,7 @@ from schemas.config_problems import did_you_mean
 from schemas.connection import Connection
 from schemas.duration import Duration
 from schemas.extract_config import RAW, ExtractOptions, ExtractTable, TableEntry
+from schemas.sources.schedule import Schedule
 from schemas.table_name import TableName
 from schemas.window import WindowUnit
 
@@ -115,12 +116,13 @@ class Source(ConfigModel):
 
     `replica` is a streaming replica that exports read from; all else, deleting above all, is done at `connection`.
     `tables` are copied into the raw layer by `tidegate ingest`, as `extract` says; a source that is not `enabled` is
-    left out unless it is named.
+    left out unless it is named. `schedule`, a cron expression, says when a deployment reads them by itself.
     """
 
     name: Name
     type: SourceType
     enabled: bool = True
+    schedule: Schedule | None = None
     connection: Connection
     replica: Connection | None = None
     tables: tuple[TableEntry, ...] = ()
@@ -132,6 +134,14 @@ class Source(ConfigModel):
         twice = [folder for folder, n in Counter(table.folder.casefold() for table in tables).items() if n > 1]
         if twice:
             raise ValueError(f"must not lie in one folder of the lake: {', '.join(twice)}; give one of them a `name`")
+        return tables
+
+    @field_validator("tables")
+    @classmethod
+    def _queries_can_be_read(cls, tables: tuple[ExtractTable, ...], info: ValidationInfo) -> tuple[ExtractTable, ...]:
+        queries = [table.folder for table in tables if table.query is not None]
+        if queries and info.data.get("type") == "sqlserver":
+            raise ValueError(f"must be tables: a source of type sqlserver reads no query ({', '.join(queries)})")
         return tables
 
     @field_validator("extract")

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import yaml
 
 from schemas import config_problems
 from schemas.config_problems import did_you_mean, key_path
+from schemas.dot_env import read_dot_env
 from schemas.errors import ConfigError
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_BOOL = "tag:yaml.org,2002:bool"
 _MERGE = "tag:yaml.org,2002:merge"
 
 # `$${` is a literal `${`. What follows a `:-` is the default, as in a shell.
@@ -29,10 +33,13 @@ _QUOTED = re.compile(r"""(?P<quote>['"])(?P<text>(?:\\.|.)*?)(?P=quote)""", re.D
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key given twice (PyYAML keeps the last) and leaves dates as text."""
+    """YAML's safe loader, which refuses a key given twice (PyYAML keeps the last) and leaves dates as text.
+
+    As in YAML 1.2, only `true` and `false` are truth values. PyYAML takes `on` and `NO` for some.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (the base class's own attribute)
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TIMESTAMP, _BOOL)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -58,8 +65,13 @@ class _StrictLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, "cannot read the value", node.start_mark) from None
 
 
+_StrictLoader.add_implicit_resolver(_BOOL, re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
+
+
 def read_config_file(path: Path, top_key: str | None = None) -> dict[object, object]:
     """Return the mapping that a configuration file holds, with `${ENV}` and `${ENV:-default}` filled in.
+
+    A variable that is not set in the environment is looked up in the project's `.env`.
 
     Args:
         path: The file.
@@ -77,8 +89,9 @@ def read_config_file(path: Path, top_key: str | None = None) -> dict[object, obj
         kind = "a list" if isinstance(content, list) else "a single value"
         raise ConfigError(f"{path.name}: must be {expected} (got {kind})")
     problems: list[str] = []
+    variables = ChainMap(os.environ, read_dot_env(path.parent.parent))
     try:
-        filled = _fill_in(content, (), content, path.name, problems)
+        filled = _fill_in(content, (), content, path.name, variables, problems)
     except RecursionError:
         raise ConfigError(f"{path.name}: {_ENDLESS}") from None
     if problems:
@@ -123,11 +136,18 @@ def _told(error: yaml.MarkedYAMLError) -> str:
     return told if "given twice" in told else told + hint
 
 
-def _fill_in(value: object, path: config_problems.Path, whole: object, file: str, problems: list[str]) -> object:
+def _fill_in(
+    value: object,
+    path: config_problems.Path,
+    whole: object,
+    file: str,
+    variables: Mapping[str, str],
+    problems: list[str],
+) -> object:
     if isinstance(value, dict):
-        return {key: _fill_in(item, (*path, str(key)), whole, file, problems) for key, item in value.items()}
+        return {key: _fill_in(item, (*path, str(key)), whole, file, variables, problems) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill_in(item, (*path, place), whole, file, problems) for place, item in enumerate(value)]
+        return [_fill_in(item, (*path, place), whole, file, variables, problems) for place, item in enumerate(value)]
     if not isinstance(value, str) or "${" not in value:
         return value
 
@@ -141,11 +161,11 @@ def _fill_in(value: object, path: config_problems.Path, whole: object, file: str
             problems.append(f"{where}: must write a variable as ${{NAME}} or ${{NAME:-default}}, a literal ${{ as $${{")
             return ""
         name, default = inside["name"], inside["default"]
-        given = os.environ.get(name)
+        given = variables.get(name)
         if default is not None:
             return given or default
         if given is None:
-            hint = did_you_mean(name, os.environ) or f"; set it, or write ${{{name}:-default}}"
+            hint = did_you_mean(name, variables) or f"; set it, or write ${{{name}:-default}}"
             problems.append(f"{where}: the environment variable {name} is not set{hint}")
             return ""
         return given

@@ -29,6 +29,7 @@ _SHOWN_OF_A_CONNECTION = {
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LOGIN_IN_A_URL = re.compile(r"//.*@", re.DOTALL)
+_QUERY_OF_A_URL = re.compile(r"(?<=\?)[^\s?]*=.*", re.DOTALL)
 _LONGEST_SHOWN = 80
 
 _MUST = {
@@ -100,8 +101,9 @@ def shown(value: object, path: Path = ()) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    # A URL in the wrong place carries its login with it.
-    text = repr(_LOGIN_IN_A_URL.sub("//***@", value) if isinstance(value, str) else value)
+    # A URL in the wrong place carries its login with it, or a key in its query.
+    shown_value = _QUERY_OF_A_URL.sub("***", _LOGIN_IN_A_URL.sub("//***@", value)) if isinstance(value, str) else value
+    text = repr(shown_value)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 

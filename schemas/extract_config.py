@@ -1,5 +1,6 @@
 """What a source's tables are read by into the raw layer: `tables` and `extract` in `sources.yaml`."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -12,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.archive_options import ColumnOptions, TableField, safe_folder
+from schemas.archive_options import ColumnOptions, Gate, OnGateFailure, TableField, safe_folder
 from schemas.config_model import ConfigModel, Text, WholeNumber
 from schemas.duration import Duration
 from schemas.table_name import TableName
@@ -73,19 +74,53 @@ def _one_folder(name: str) -> str:
     return safe_folder(name.replace("/", "?"))
 
 
-class ExtractTable(ConfigModel):
-    """A table of a source: its name alone, or with what is different for it."""
+# A query begins like one; what else it is, the database says before anything runs.
+_QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b", re.IGNORECASE | re.DOTALL)
 
-    table: TableField
+
+class ExtractTable(ConfigModel):
+    """A table of a source: its name alone, or with what is different for it; or the result of a `query`.
+
+    A query has a `name`, and if there are columns that tell its rows apart, they are its `key`. Rows that do not pass the `gate`, a Pandera model, make the table fail, or are put aside with the reason.
+    """
+
+    table: TableField | None = None
+    query: Text | None = Field(default=None, validate_default=True)
     name: str | None = Field(default=None, validate_default=True)
     where: Text | None = None
     columns: ColumnOptions = ColumnOptions()
+    key: tuple[Text, ...] = ()
+    gate: Gate | None = None
+    on_gate_failure: OnGateFailure = "refuse"
     extract: ExtractOptions | None = None
 
     @property
     def folder(self) -> str:
         """The table's folder in the source's folder of the raw layer."""
-        return self.name or self.table.name
+        if self.name is not None:
+            return self.name
+        assert self.table is not None
+        return self.table.name
+
+    @property
+    def reads(self) -> str:
+        """What is read, as a manifest keeps it: the table's name, or the text of the query."""
+        return str(self.table) if self.query is None else self.query
+
+    @field_validator("query")
+    @classmethod
+    def _one_of_table_and_query(cls, query: str | None, info: ValidationInfo) -> str | None:
+        table = info.data.get("table", "")  # none at all if it is wrong, which was said
+        if query is None:
+            if table is None:
+                raise ValueError("must be given where there is no table")
+            return None
+        if table is not None:
+            raise ValueError("must be left out where there is a table: an entry is either of the two")
+        query = query.strip().rstrip("; \t\n")
+        if not _QUERY.match(query):
+            raise ValueError("must be one SELECT (or WITH … SELECT, or VALUES): the source is only read")
+        return query
 
     @field_validator("name")
     @classmethod
@@ -93,12 +128,34 @@ class ExtractTable(ConfigModel):
         table = info.data.get("table")
         if name is not None:
             return _one_folder(name)
+        if info.data.get("query") is not None:
+            raise ValueError("must be given with a query: its folder in the lake")
         if isinstance(table, TableName):
             try:
                 _one_folder(table.name)
             except ValueError as error:
                 raise ValueError(f"must be given, because the table's name is no folder's name; it {error}") from error
         return name
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_of_a_query(cls, key: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if key and info.data.get("query", "") is None:
+            raise ValueError("must be left out with a table, whose key the database knows")
+        columns = info.data.get("columns")
+        lost = [name for name in key if columns and name in columns.exclude]
+        if lost:
+            raise ValueError(f"must be kept, and columns.exclude has {', '.join(lost)}")
+        if len(set(key)) < len(key):
+            raise ValueError("must name each column once")
+        return key
+
+    @field_validator("on_gate_failure")
+    @classmethod
+    def _quarantine_needs_a_gate(cls, choice: OnGateFailure, info: ValidationInfo) -> OnGateFailure:
+        if choice == "quarantine" and info.data.get("gate", "") is None:
+            raise ValueError("must be refuse as long as there is no gate")
+        return choice
 
 
 TableEntry = Annotated[ExtractTable, BeforeValidator(_from_name)]

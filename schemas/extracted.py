@@ -43,6 +43,10 @@ class Extracted(BaseModel):
         schema_version: Counts the changes of the table's columns, from 1.
         drift: What changed with this version, in words.
         origin: The file that the rows were read from, if it was one.
+        asked: Of an API: digest of what was asked. If that is another one, what was read before says nothing of it.
+        fingerprint: Of an API that was read as a whole: digest of all its records.
+        etag: What the API calls the answer that all records were in, if it was one: asked for only if it changes.
+        last_modified: When that answer was changed last, as the API says it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,3 +58,7 @@ class Extracted(BaseModel):
     schema_version: int = Field(ge=1)
     drift: tuple[str, ...] = ()
     origin: Origin | None = None
+    asked: str | None = None
+    fingerprint: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None

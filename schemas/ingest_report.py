@@ -32,6 +32,10 @@ class FileReport(BaseModel):
 
     Attributes:
         path: Relative to where the source looks for files.
+        read: Records in it.
+        rows: Rows of it that are new in the lake.
+        bytes: Of the files in the lake; of a file that was not read, its own.
+        known: Whether it failed in an earlier run, and was left alone in this one.
         note: What there is to say of it that is no error: whose duplicate it is, what it was moved to.
     """
 
@@ -39,11 +43,14 @@ class FileReport(BaseModel):
 
     path: str
     state: FileState
+    read: int = 0
     rows: int = 0
     quarantined: int = 0
     bytes: int = 0
     seconds: float = 0.0
     error: str | None = None
+    exit_code: int = 0
+    known: bool = False
     note: str = ""
 
 

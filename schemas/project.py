@@ -1,12 +1,13 @@
 """A project: a folder with `config/`, whose files say what comes from where into which lake, and what becomes of it."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from schemas.any_source import AnySource, AnyTable, SourceEntry
 from schemas.config import Archive, Settings, Source
@@ -15,7 +16,9 @@ from schemas.config_model import PROJECT_FOLDER, ConfigModel
 from schemas.config_problems import config_error, did_you_mean, problems_of
 from schemas.errors import ConfigError
 from schemas.extract_config import LAYERS, ExtractTable
-from schemas.pipelines.pipeline import Pipeline
+from schemas.pipelines.dbt import PIPELINE as DBT
+from schemas.pipelines.dbt import DbtProject
+from schemas.pipelines.pipeline import Pipeline, contradictions
 from schemas.pipelines.publication import Publication
 
 SETTINGS_FILE, SOURCES_FILE, ARCHIVES_FILE = "settings.yaml", "sources.yaml", "archives.yaml"
@@ -34,6 +37,12 @@ class _Archives(ConfigModel):
 
 class _Pipelines(ConfigModel):
     pipelines: tuple[Pipeline, ...]
+    dbt: DbtProject | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dbt_can_take_their_place(cls, given: object) -> object:
+        return {"pipelines": [], **given} if isinstance(given, dict) and "dbt" in given else given
 
 
 class _Publications(ConfigModel):
@@ -49,6 +58,7 @@ class Project:
     sources: tuple[AnySource, ...]
     archives: tuple[Archive, ...]
     pipelines: tuple[Pipeline, ...] = ()
+    dbt: DbtProject | None = None
     publications: tuple[Publication, ...] = ()
 
     @classmethod
@@ -56,6 +66,7 @@ class Project:
         """Read `sources.yaml`, `archives.yaml` (optional if a source has `tables`), and the files that are optional.
 
         Relative paths in them start from the folder that `config_dir` is in. Passwords in files are not read yet.
+        Python modules in that folder (gates, transformations) can be imported from then on.
 
         Raises:
             ConfigError: Something is wrong. It lists every problem by file, key and value, and shows no secret.
@@ -69,14 +80,21 @@ class Project:
         publications = _optional(folder / PUBLISH_FILE, _Publications, "publications", problems)
         if sources and archives:
             problems += _contradictions(sources.sources, archives.archives)
+        if publications:
+            problems += _names_taken((p.name for p in publications.publications), PUBLISH_FILE, "publications")
+        problems += contradictions(pipelines.pipelines, PIPELINES_FILE) if pipelines else ()
+        if pipelines and pipelines.dbt and any(pipeline.name == DBT for pipeline in pipelines.pipelines):
+            problems.append(f"{PIPELINES_FILE}: pipelines[{DBT}].name: '{DBT}' names the dbt project")
         if problems or not (settings and sources and archives):
             raise _wrong(folder, problems)
+        _make_importable(folder.parent)
         return cls(
             config_dir=folder,
             settings=settings,
             sources=sources.sources,
             archives=archives.archives,
             pipelines=pipelines.pipelines if pipelines else (),
+            dbt=pipelines.dbt if pipelines else None,
             publications=publications.publications if publications else (),
         )
 
@@ -186,7 +204,8 @@ Entry = TypeVar("Entry", Archive, AnySource, Pipeline, Publication)
 
 
 def _names(entry: AnyTable) -> set[str]:
-    return {entry.folder, *((str(entry.table), entry.table.name) if isinstance(entry, ExtractTable) else ())}
+    table = entry.table if isinstance(entry, ExtractTable) else None
+    return {entry.folder, *((str(table), table.name) if table else ())}
 
 
 def _called(name: str, entries: Sequence[Entry], kind: str, file: Path) -> Entry:
@@ -213,6 +232,12 @@ def _existing(config_dir: Path | str) -> Path:
     return folder
 
 
+def _make_importable(folder: Path) -> None:
+    # Last, so that no file of a project can take the place of a module that something else needs.
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def _settings(folder: Path, problems: list[str]) -> Settings | None:
     if (folder / SETTINGS_FILE).exists():
         return _read(folder / SETTINGS_FILE, Settings, None, problems)
@@ -220,8 +245,9 @@ def _settings(folder: Path, problems: list[str]) -> Settings | None:
 
 
 def _archives(folder: Path, sources: _Sources | None, problems: list[str]) -> _Archives | None:
-    # A project that only fills the raw layer has none.
-    if sources and any(source.tables for source in sources.sources) and not (folder / ARCHIVES_FILE).exists():
+    # A project that only fills the raw layer has none. Where sources.yaml is wrong, nobody can tell; that is told.
+    missing = not (folder / ARCHIVES_FILE).exists()
+    if missing and (sources is None or any(source.tables for source in sources.sources)):
         return _Archives(archives=())
     return _read(folder / ARCHIVES_FILE, _Archives, "archives", problems)
 
@@ -248,7 +274,8 @@ def _read(path: Path, model: type[Model], top_key: str | None, problems: list[st
         data = read_config_file(path, top_key)
         return model.model_validate(data, context=_context(path.parent))
     except ConfigError as error:
-        problems += error.what.splitlines()
+        # What is wrong with .env is wrong for every file.
+        problems += [line for line in error.what.splitlines() if line not in problems]
     except ValidationError as error:
         problems += problems_of(error, model, data, path.name)
     return None

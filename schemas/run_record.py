@@ -60,7 +60,9 @@ class RunRecord(Record):
         rows: Rows that are new there.
         file: The file that was read, relative to where its source looks for files; or None.
         file_version: What tells that file from a later one under its name.
-        manifest: Path of the manifest that was committed.
+        definition: Of a file that failed: SHA-256 of what the configuration said of its table. It is tried again if
+            that changes. None if it is tried again anyway.
+        manifest: Path of the manifest that was committed; of a file that brought nothing new, of the one that has it.
         inputs: Datasets that were read.
         lineage: For each column that was built, the columns (`dataset.column`) it was made of, where that is known.
     """
@@ -81,6 +83,7 @@ class RunRecord(Record):
     quarantined: int = 0
     file: str | None = None
     file_version: str | None = None
+    definition: str | None = None
     error: str | None = None
     manifest: str | None = None
     inputs: tuple[str, ...] = ()

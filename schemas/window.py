@@ -53,6 +53,10 @@ class Window(BaseModel):
         return f"[{_readable(self.start)}, {_readable(self.end)})"
 
 
+# The window of a table that is not cut by time.
+ALWAYS = Window(start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(9999, 12, 31, tzinfo=UTC))
+
+
 def floor_to(moment: datetime, unit: WindowUnit, zone: ZoneInfo) -> datetime:
     """Return the start of the window that holds `moment`: naive stays naive, aware comes back in UTC.
 

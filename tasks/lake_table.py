@@ -27,6 +27,7 @@ from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
 from schemas.manifest import Removal
 from schemas.project import Project
+from tasks.current_state import current_state
 from tasks.filters import Filters
 from tasks.versions import Versions
 from tasks.views import reading
@@ -172,7 +173,7 @@ class LakeTable:
                 state=_UNCHANGED,
                 next_step=f"Correct `dataset` of the class {type(self).__name__}, or archive the table first.",
             )
-        return Versions(self.lake, generations)
+        return Versions(self.lake, current_state(generations))
 
     def _key_values(self, versions: Versions, key: object) -> dict[str, object]:
         values: Sequence[object] = key if isinstance(key, tuple) else (key,)

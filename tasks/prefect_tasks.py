@@ -17,14 +17,17 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.tasks import Task, exponential_backoff
 
-from schemas.errors import is_transient
+from blocks.stop import StopRequest
+from schemas.errors import Interrupted, is_transient
 from tasks.audit import audit
+from tasks.build.build_pipeline import build_pipeline
 from tasks.erase import erase_rows
 from tasks.expire import expire_windows
 from tasks.export import export_window
 from tasks.ingest.ingest_table import ingest_table
 from tasks.inspect_source import inspect_source
 from tasks.plan import plan_windows
+from tasks.publish.publish_one import publish_one
 from tasks.remove_orphans import remove_orphans
 from tasks.restore import restore_rows
 from tasks.show_progress import purge_and_show
@@ -80,17 +83,34 @@ expire_task = task(name="expire", task_run_name="expire-{archive.name}", cache_p
 ingest_task = task(name="ingest", task_run_name="ingest-{source}-{table}", cache_policy=NO_CACHE, **RETRYING)(
     ingest_table
 )
+# What is published already is left as it is: a second attempt finds it so.
+publish_task = task(name="publish", task_run_name="publish-{placement.target}", cache_policy=NO_CACHE, **RETRYING)(
+    publish_one
+)
+# A table that was built is not built again: a second attempt finds that nothing has changed since.
+build_task = task(name="build", task_run_name="build-{pipeline}", cache_policy=NO_CACHE, **RETRYING)(build_pipeline)
 audit_task = task(name="audit", cache_policy=NO_CACHE, **RETRYING)(audit)
 orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)
 
 
-def at_most(number: int, step: Task[P, T], calls: Iterable[dict[str, Any]]) -> Iterator[PrefectFuture[T]]:
+def at_most(
+    number: int, step: Task[P, T], calls: Iterable[dict[str, Any]], stop: StopRequest | None = None
+) -> Iterator[PrefectFuture[T]]:
     """Submit a task once for each call, `number` of them at a time, and yield the futures in order as they finish.
 
     Prefect's thread pool takes its size when the flow is defined; ours is known when the configuration is read.
+
+    Raises:
+        Interrupted: Work is to stop; what is under way stops by itself.
     """
     pending: deque[PrefectFuture[T]] = deque()
     for call in calls:
+        if stop is not None and stop.reason is not None:
+            raise Interrupted(
+                f"Stopped by {stop.reason}.",
+                state="What was committed so far is in the lake; nothing half-done is visible.",
+                next_step="Run the same command again; it goes on from there.",
+            )
         if len(pending) >= number:
             pending[0].wait()
             yield pending.popleft()

@@ -4,7 +4,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from blocks.run_log import log_event
 from schemas.audit import AuditFailed, AuditReport
+from schemas.build_report import BuildFailed, BuildReport
 from schemas.ingest_report import IngestFailed, IngestReport
+from schemas.publish_report import PublishFailed, PublishReport
 from schemas.report import RunFailed, RunReport
 from schemas.restore import RestoreReport
 
@@ -38,6 +40,43 @@ def publish_ingest(report: IngestReport) -> IngestReport:
         create_table_artifact(table=rows, key="ingest", description="Tables that were read into the raw layer")
     if report.state == "failed":
         raise IngestFailed(report)
+    return report
+
+
+def publish_published(report: PublishReport) -> PublishReport:
+    """Log the totals, draw the published tables as an artifact of the flow run, and return the report.
+
+    Raises:
+        PublishFailed: A table failed; the error carries the report.
+    """
+    log_event("publish_done", **report.totals)
+    rows = [table.model_dump(mode="json", exclude={"error"}) for table in report.tables]
+    if rows:
+        create_table_artifact(table=rows, key="publish", description="Tables that were published")
+    if report.state == "failed":
+        raise PublishFailed(report)
+    return report
+
+
+def publish_build(report: BuildReport) -> BuildReport:
+    """Log the totals, draw the pipelines and what their checks found as artifacts, and return the report.
+
+    Raises:
+        BuildFailed: A pipeline failed; the error carries the report.
+    """
+    log_event("build_done", pipelines=len(report.pipelines), **report.totals)
+    left_out = {"error", "checks", "statistics", "lineage", "sql"}
+    rows = [pipeline.model_dump(mode="json", exclude=left_out) for pipeline in report.pipelines]
+    create_table_artifact(table=rows, key="build", description="Pipelines that were run")
+    checks = [
+        {"pipeline": pipeline.pipeline, **check.model_dump(mode="json")}
+        for pipeline in report.pipelines
+        for check in pipeline.checks
+    ]
+    if checks:
+        create_table_artifact(table=checks, key="quality-checks", description="What quality checks found")
+    if report.state == "failed":
+        raise BuildFailed(report)
     return report
 
 

@@ -61,6 +61,11 @@ class Versions:
         every = self._scans(range(len(self.generations)), None)
         return " UNION ALL ".join(self._select(scan, versions=True) for scan in every) or self._nothing(versions=True)
 
+    def every(self) -> str:
+        """Return SQL for all rows of the generations that count, whatever came of their keys later."""
+        scans = self._scans(self._current, None)
+        return " UNION ALL ".join(self._select(scan, versions=False) for scan in scans) or self._nothing(versions=False)
+
     def newest(self, keep: Keep | None = None, *, only_keys: str = "", versions: bool = False) -> str:
         """Return SQL for the newest version of each key; for all rows if there is no key.
 

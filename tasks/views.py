@@ -3,7 +3,8 @@
 For each dataset there are two views: `flights` with the newest version of each key, and `flights__history` with
 every version and the columns `_window_start`, `_generation` and `_taken_at`. A dataset in a folder, `crm/orders`, is
 the view `orders` of the schema `crm`. The partition keys that come from the time column (`year`, `month`, `day`,
-`hour`) are integer columns. A condition on partition keys keeps the other partitions' files unopened.
+`hour`) are integer columns. A condition on partition keys keeps the other partitions' files unopened. What the lake's
+records say of all datasets is in the schema `catalog`.
 """
 
 import re
@@ -20,12 +21,15 @@ from schemas.column_plan import quote_identifier
 from schemas.config import Settings
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError, LakeError
+from tasks.current_state import current_state
 from tasks.versions import Versions
 
 HISTORY = "__history"
 _UNCHANGED = "The lake is as it was: queries only read it."
 # Statements about views as such, or that name them in some roundabout way: then all views have to be there.
 _CATALOG = re.compile(r"\b(show|information_schema|sqlite_master|query|query_table|duckdb_\w+|pg_\w+)\b", re.IGNORECASE)
+# Views of the lake's own records (`tasks.catalog.sql_views`).
+_RECORDS = re.compile(r"""\bcatalog"?\s*\.""", re.IGNORECASE)
 _SPACE = r"(\s|--[^\n]*\n|/\*.*?\*/)*"
 _EXPLAIN = re.compile(rf"{_SPACE}explain\s+(analyze\b|\([^)]*\))?", re.IGNORECASE | re.DOTALL)
 _PIVOT = re.compile(rf"{_SPACE}(from|with|pivot)\b", re.IGNORECASE | re.DOTALL)
@@ -72,7 +76,8 @@ def query_lake(lake: Lake, settings: Settings, sql: str) -> Iterator[duckdb.Duck
     with reading(lake, known):
         with duckdb.connect(":memory:") as parser:
             _refuse_unless_it_reads(sql, parser)
-        with _opened(lake, settings, known, _mentioned(sql, known)) as connection:
+        catalog = _mentions_catalog(sql, known)
+        with _opened(lake, settings, known, _mentioned(sql, known, catalog=catalog), catalog=catalog) as connection:
             yield connection.sql(sql)
 
 
@@ -95,7 +100,7 @@ def _known(lake: Lake) -> list[str]:
 
 @contextmanager
 def _opened(
-    lake: Lake, settings: Settings, known: list[str], needed: Collection[str]
+    lake: Lake, settings: Settings, known: list[str], needed: Collection[str], *, catalog: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     views: dict[str, str] = {}
     for name in known:
@@ -106,18 +111,24 @@ def _opened(
             for name in known:
                 if name in needed:
                     _create_views(connection, lake, name)
+            if catalog:
+                from tasks.catalog.sql_views import add_catalog  # reads the records of the whole lake
+
+                add_catalog(connection, lake)
         connection.execute("SET lock_configuration = true")
         yield connection
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, dataset: str) -> None:
     generations = [g for g in Ledger(lake, dataset).generations() if g.manifest.dataset == dataset]
-    versions = Versions(lake, generations)
+    every = Versions(lake, generations)
+    # A table that is stored as a whole has the columns, and their types, that it has now.
+    now = Versions(lake, current_state(generations))
     folders, _, name = dataset.rpartition("/")
     schema = f"memory.{quote_identifier(folders or 'main')}"
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name)} AS {versions.newest()}")
-    connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name + HISTORY)} AS {versions.history()}")
+    connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name)} AS {now.newest()}")
+    connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name + HISTORY)} AS {every.history()}")
 
 
 def _claim(dataset: str, views: dict[str, str]) -> None:
@@ -133,11 +144,16 @@ def _claim(dataset: str, views: dict[str, str]) -> None:
         views[view] = dataset
 
 
-def _mentioned(sql: str, known: list[str]) -> list[str]:
+def _mentions_catalog(sql: str, known: list[str]) -> bool:
+    """Return whether the SQL names a view of the schema `catalog`; a folder of this name takes its place."""
+    return bool(_RECORDS.search(sql)) and not any(name.casefold().startswith("catalog/") for name in known)
+
+
+def _mentioned(sql: str, known: list[str], *, catalog: bool = False) -> list[str]:
     """Return the datasets whose names occur in the SQL, or all of them if that may not be what it needs."""
     text = sql.casefold()
     found = [name for name in known if name.rpartition("/")[2].casefold() in text]
-    return found if found and not _CATALOG.search(sql) else known
+    return found if (found or catalog) and not _CATALOG.search(sql) else known
 
 
 def _refuse_unless_it_reads(sql: str, parser: duckdb.DuckDBPyConnection) -> None:

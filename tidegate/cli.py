@@ -7,15 +7,24 @@ import click
 from tidegate.boundary import BoundedGroup
 
 COMMANDS = {
+    "init": "tidegate.commands.init:init",
+    "add-source": "tidegate.commands.add_source:add_source",
+    "check": "tidegate.commands.check:check",
     "archive": "tidegate.commands.archive:archive",
     "approve": "tidegate.commands.approve:approve",
     "verify": "tidegate.commands.verify:verify",
     "restore": "tidegate.commands.restore:restore",
     "ingest": "tidegate.commands.ingest:ingest",
+    "files": "tidegate.commands.files:files",
+    "publish": "tidegate.commands.publish:publish",
+    "run": "tidegate.commands.run:run",
+    "deploy": "tidegate.commands.deploy:deploy",
     "erase": "tidegate.commands.erase:erase",
     "expire": "tidegate.commands.expire:expire",
     "query": "tidegate.commands.query:query",
     "status": "tidegate.commands.status:status",
+    "catalog": "tidegate.commands.catalog:catalog",
+    "lineage": "tidegate.commands.lineage:lineage",
     "demo": "tidegate.commands.demo:demo",
 }
 
@@ -26,6 +35,8 @@ FLOWS = {
     "approve": "tidegate.commands.approve:approve",
     "restore": "tidegate.commands.restore:restore",
     "ingest": "tidegate.commands.ingest:ingest",
+    "publish": "tidegate.commands.publish:publish",
+    "build": "tidegate.commands.run:run",
     "erase": "tidegate.commands.erase:erase",
     "expire-lake": "tidegate.commands.expire:expire",
     "verify-and-purge": "tidegate.commands.verify_and_purge:verify_and_purge",

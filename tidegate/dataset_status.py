@@ -73,6 +73,7 @@ class DatasetStatus:
     table: str
     counts: Counts
     windows: tuple[WindowStatus, ...]
+    is_archive: bool = True  # and not a table that was extracted or built
     waiting: tuple[SealedPlan, ...] = ()  # for an approval
     verified_dialect: bool = True  # whether Tidegate was tried on a server of the kind that the rows come from
 
@@ -106,9 +107,10 @@ def dataset_status(lake: Lake, dataset: str) -> DatasetStatus:
     return DatasetStatus(
         dataset,
         newest.archive,
-        newest.table,
+        f"pipeline {newest.built.pipeline}" if newest.built else newest.table,
         _counts(generations),
         tuple(WindowStatus(window, _counts(of_window)) for window, of_window in windows.items()),
+        newest.is_archived,
         tuple(filed.plan for filed in Plans(lake, dataset).filed() if filed.waits(now)),
         not newest.attestation.snapshot.cluster.startswith(_NOT_VERIFIED),
     )

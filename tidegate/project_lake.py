@@ -69,8 +69,13 @@ class ProjectLake:
 
 
 @contextmanager
-def project_lake(output: Output, config_dir: Path) -> Iterator[ProjectLake]:
+def project_lake(output: Output, config_dir: Path, *, must_exist: bool = True) -> Iterator[ProjectLake]:
     """Open the lake of a project for as long as the block runs.
+
+    Args:
+        output: Where log lines go.
+        config_dir: The project's configuration.
+        must_exist: Whether a lake that is not there is an error, and not one in which there is nothing yet.
 
     Raises:
         ConfigError: settings.yaml is wrong, or the lake is not where it says.
@@ -86,5 +91,6 @@ def project_lake(output: Output, config_dir: Path) -> Iterator[ProjectLake]:
         else:
             show_log_lines(output)
         lake = open_lake(settings.lake, settings.temp_dir)
-        lake.check(write=False)
+        if must_exist:
+            lake.check(write=False)
         yield ProjectLake(lake, settings, config_dir)

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from schemas.config_model import ConfigModel, Name, Seconds, Text, Timeout, WholeNumber
 from schemas.extract_config import RAW, ExtractMode
@@ -13,11 +13,36 @@ from schemas.sources.schedule import Schedule
 Params = dict[Text, str | int | float | bool]
 
 
+def _url(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or any(c in "@#" or c.isspace() for c in url):
+        raise ValueError("must start with https:// (or http://), with no login in it")
+    return url.rstrip("/")
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text or text != text.strip() or not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII that neither begins nor ends with a space or a line break")
+    return secret
+
+
+def _header(name: str) -> str:
+    if not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name):
+        raise ValueError("must be the name of a header, such as X-Api-Key")
+    return name
+
+
+Url = Annotated[Text, AfterValidator(_url)]
+HeaderName = Annotated[Text, AfterValidator(_header)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A secret that is sent in a header: what cannot be in one is found when the configuration is read."""
+
+
 class BearerAuth(ConfigModel):
     """`Authorization: Bearer TOKEN`."""
 
     type: Literal["bearer"]
-    token: SecretStr
+    token: HeaderSecret
 
 
 class BasicAuth(ConfigModel):
@@ -32,8 +57,8 @@ class ApiKeyAuth(ConfigModel):
     """A key in a header, or in the query."""
 
     type: Literal["api_key"]
-    value: SecretStr
-    header: Text | None = None
+    value: HeaderSecret
+    header: HeaderName | None = None
     query: Text | None = None
 
     @model_validator(mode="after")
@@ -44,13 +69,14 @@ class ApiKeyAuth(ConfigModel):
 
 
 class OAuthAuth(ConfigModel):
-    """OAuth 2 client credentials."""
+    """OAuth 2 client credentials; `send` says where they are sent: as a basic login, or in the body."""
 
     type: Literal["oauth"]
-    token_url: Text
+    token_url: Url
     client_id: Text
     client_secret: SecretStr
     scope: Text | None = None
+    send: Literal["basic", "body"] = "basic"
 
 
 Auth = Annotated[BearerAuth | BasicAuth | ApiKeyAuth | OAuthAuth, Field(discriminator="type")]
@@ -67,7 +93,10 @@ class PagePagination(ConfigModel):
 
 
 class OffsetPagination(ConfigModel):
-    """So many records to be passed over; a page that is not full is the last."""
+    """So many records to be passed over: as many as came so far. The first page without records is the last.
+
+    A page that is not full need not be the last one: servers give less than `limit` where they please.
+    """
 
     type: Literal["offset"]
     param: Text = "offset"
@@ -76,11 +105,15 @@ class OffsetPagination(ConfigModel):
 
 
 class CursorPagination(ConfigModel):
-    """An answer says where the next page begins; without that, it is the last."""
+    """An answer says where the next page begins; without that, it is the last.
+
+    `path` is where the cursor is in the answer (`meta.next_cursor`). Without a `param` (`param: null`), what is there
+    is the URL of the next page.
+    """
 
     type: Literal["cursor"]
-    param: Text = "cursor"
-    path: Text  # of the cursor in the answer: meta.next_cursor
+    param: Text | None = "cursor"
+    path: Text
 
 
 class LinkPagination(ConfigModel):
@@ -113,6 +146,12 @@ class ApiExtract(ConfigModel):
         return self
 
 
+def _resource(path: str) -> str:
+    if "://" in path or path.startswith("//") or any(c in "?#" or c.isspace() for c in path):
+        raise ValueError("must be a path below the source's url, such as /orders; parameters go under params")
+    return path
+
+
 class ApiTable(RawTable):
     """A resource of an API.
 
@@ -120,7 +159,7 @@ class ApiTable(RawTable):
     `key` are the columns that tell records apart: of records with the same key, readers see the newest one.
     """
 
-    path: Text
+    path: Annotated[Text, AfterValidator(_resource)]
     params: Params = Field(default_factory=dict)
     records: Text | None = None
     key: tuple[Text, ...] = ()
@@ -130,26 +169,35 @@ class ApiTable(RawTable):
 
 
 class ApiSource(ConfigModel):
-    """An HTTP API that answers in JSON."""
+    """An HTTP API that answers in JSON.
+
+    Attributes:
+        headers: Sent with every request; their values are taken for secrets.
+        rate_limit: Requests a second, at most, for all tables of the source together.
+        timeout_s: How long the server may be silent.
+        retries: How often a request is made again, when that can help.
+        max_answer_mb: How large one answer may be, unpacked; it is held in memory.
+    """
 
     name: Name
     type: Literal["api"]
     enabled: bool = True
     schedule: Schedule | None = None
-    url: Text
+    url: Url
     auth: Auth | None = None
-    headers: dict[Text, SecretStr] = Field(default_factory=dict)
-    rate_limit: Annotated[Seconds, Field(gt=0)] | None = None  # requests a second
+    headers: dict[HeaderName, HeaderSecret] = Field(default_factory=dict)
+    rate_limit: Annotated[Seconds, Field(gt=0)] | None = None
     timeout_s: Timeout = 30.0
     retries: Annotated[WholeNumber, Field(ge=0)] = 5
+    max_answer_mb: Annotated[WholeNumber, Field(ge=1)] = 64
     tables: Annotated[tuple[ApiTable, ...], Field(min_length=1)]
 
     @field_validator("url")
     @classmethod
-    def _url_is_one(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")) or "@" in url:
-            raise ValueError("must start with https:// (or http://), with no login in it")
-        return url.rstrip("/")
+    def _url_has_no_query(cls, url: str) -> str:
+        if "?" in url:
+            raise ValueError("must have no parameters in it; those of a table go under its params")
+        return url
 
     @field_validator("tables")
     @classmethod

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from schemas.config_model import ConfigModel, Name, ProjectPath, Text, Timeout, WholeNumber, in_project
 from schemas.extract_config import RAW
@@ -12,6 +12,13 @@ from schemas.sources.raw_table import RawTable
 from schemas.sources.schedule import Schedule
 
 After = Literal["keep", "move", "delete"]
+
+
+def _below(pattern: str) -> str:
+    parts = pattern.split("/")
+    if pattern.startswith("/") or "://" in pattern or ".." in parts or "\\" in pattern or not parts[-1]:
+        raise ValueError("must be a pattern of files below path, such as sales_*.csv or **/*.json.gz")
+    return pattern
 
 
 def _by_type(value: object) -> object:
@@ -24,7 +31,7 @@ class FileTable(RawTable):
     `files` is a pattern below the source's `path`: `sales_*.csv`, `**/*.json.gz`.
     """
 
-    files: Text
+    files: Annotated[Text, AfterValidator(_below)]
     format: Annotated[FileFormat, BeforeValidator(_by_type)] = FileFormat()
 
 
@@ -32,11 +39,14 @@ class _FilesOptions(ConfigModel):
     """What files on all kinds of places have in common.
 
     Attributes:
-        tables: The tables; without any, all files that `path` names make up one that is called like the source.
+        tables: The tables; without any, all files that `path` names make up one that is called like the source. A path
+            with a slash at its end is a folder, and means all files in it.
         after: What happens to a file once its rows are in the lake, and were counted there and in the file again.
-        move_to: Where files go with `after: move`; below `path` if it is relative.
+        move_to: Where files go with `after: move`, in folders as they had them; below `path` if it is relative. What
+            lies there is not read again.
         settle_s: A file has to have been left alone for so long: one that is still being written is not read.
-        marker: A file has been written when there is one of this name beside it: `{name}.done`.
+        marker: A file has been written when there is one of this name beside it: `{name}.done`. It is looked for in
+            place of `settle_s`, has to be as new as the file, and goes when the file goes.
     """
 
     name: Name
@@ -56,7 +66,10 @@ class _FilesOptions(ConfigModel):
         """Without tables, the path itself says which files make up the one table, called like the source."""
         if not isinstance(data, dict) or data.get("tables") or not isinstance(data.get("path"), str):
             return data
-        parts = data["path"].split("/")
+        path = data["path"]
+        if path.endswith("/") or (path.startswith("s3://") and path.count("/") == 2):
+            path = f"{path.rstrip('/')}/*"
+        parts = path.split("/")
         first = next((place for place, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
         table = {"name": data.get("name"), "files": "/".join(parts[first:]), "format": data.get("format", {})}
         return {**data, "path": "/".join(parts[:first]) or ("/" if parts[0] == "" else "."), "tables": [table]}
@@ -81,6 +94,13 @@ class _FilesOptions(ConfigModel):
         if (self.after == "move") != (self.move_to is not None):
             raise ValueError("needs move_to with after: move, and only then")
         return self
+
+    @field_validator("move_to")
+    @classmethod
+    def _move_stays_in_the_place(cls, target: str | None) -> str | None:
+        if target is not None and ".." in target.split("/"):
+            raise ValueError("must not lead upwards with ..: name the folder from its root")
+        return target
 
     def raw_dataset(self, table: RawTable) -> str:
         """Return where a table of this source lies in the lake."""

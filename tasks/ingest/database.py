@@ -13,7 +13,7 @@ from tasks.ingest.extract_table import extract_table
 from tasks.ingest.inspect_table import inspect_table
 from tasks.ingest.request import IngestRequest
 from tasks.ingest.schema_drift import schema_drift
-from tasks.ingest.watermark import read_since
+from tasks.ingest.watermark import begun_again, read_since
 
 
 def ingest_database(request: IngestRequest[Source, ExtractTable]) -> TableReport:
@@ -30,6 +30,7 @@ def ingest_database(request: IngestRequest[Source, ExtractTable]) -> TableReport
 def _planned(extraction: Extraction) -> TableReport:
     lake = open_lake(extraction.settings.lake, extraction.settings.temp_dir)
     generations = current_state(Ledger(lake, extraction.dataset).generations())
+    extraction = begun_again(extraction, generations)
     schema = schema_drift(extraction, generations)
     since = read_since(extraction, generations)
     with reading_snapshot(extraction, ()) as snapshot:

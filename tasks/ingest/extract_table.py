@@ -17,23 +17,24 @@ from blocks.open_source import reading_snapshot, source_of
 from blocks.parquet_writer import DatasetWriter, WrittenFile
 from blocks.progress import report_progress
 from blocks.source import RowBatch, Since, Slice, SourceSnapshot
+from blocks.stop import stop_request
 from schemas.archive_options import FILE_MAX_BYTES, FILE_MAX_ROWS
 from schemas.column_plan import same_plan
-from schemas.errors import ProofFailed, SourceError
+from schemas.errors import Interrupted, ProofFailed, SourceError
 from schemas.extracted import Extracted
 from schemas.extraction import INGESTED_AT, PROVENANCE, Extraction, with_provenance
 from schemas.ingest_report import TableReport, TableState
 from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 from tasks.current_state import current_state
+from tasks.ingest.query_key import QueryKey
 from tasks.ingest.schema_drift import Schema, schema_drift
 from tasks.ingest.seen_rows import seen_rows
-from tasks.ingest.watermark import Watermark, read_since
+from tasks.ingest.table_gate import NOTHING_DONE, TableGate
+from tasks.ingest.watermark import Watermark, begun_again, read_since
 from tasks.known_rows import KnownRows
 from tasks.remove_orphans import remove_orphans
 from tasks.store_files import combined, store_file
-
-NOTHING_DONE = "Nothing of this table was committed; what was extracted before is as it was."
 
 
 def extract_table(extraction: Extraction, run_id: str) -> TableReport:
@@ -44,7 +45,9 @@ def extract_table(extraction: Extraction, run_id: str) -> TableReport:
     Raises:
         Busy: Another run extracts, or archives, this table.
         ConfigError: Its columns have changed, and the configuration says to refuse that.
+        GateFailed: Rows failed the gate, and the configuration says to refuse that.
         UnsupportedValue: A value cannot be kept exactly.
+        SourceError: The key that a query was given does not tell its rows apart.
         ProofFailed: The rows that were read are not the rows that the source counts.
         LakeError: There is no room for its files, or they may not be written.
         SourceUnavailable, LakeUnavailable: Trying again can help.
@@ -67,12 +70,19 @@ def extract_table(extraction: Extraction, run_id: str) -> TableReport:
 
 def _extract(extraction: Extraction, lake: Lake, ledger: Ledger, run_id: str) -> TableReport:
     generations = current_state(ledger.generations())
+    extraction = begun_again(extraction, generations)
     schema = schema_drift(extraction, generations)
     since = read_since(extraction, generations)
     earlier = [generation.manifest.attestation.snapshot for generation in generations]
-    with reading_snapshot(extraction, earlier) as snapshot, lake.scratch() as scratch:
+    with reading_snapshot(extraction, earlier) as snapshot, lake.scratch() as scratch, stop_request() as stop:
         reading = _Reading(extraction, lake, generations, schema, since, scratch, snapshot, run_id)
         for batch in reading.read():
+            if stop.reason is not None:
+                raise Interrupted(
+                    f"{extraction.table.quoted}: stopped by {stop.reason}, after {reading.rows_read} rows.",
+                    state=NOTHING_DONE,
+                    next_step="Run the same command again.",
+                )
             reading.take(batch)
             report_progress("extract", reading.day, reading.rows_read, reading.candidates, what=extraction.dataset)
         return reading.commit(ledger)
@@ -116,6 +126,8 @@ class _Reading:
             max_bytes=FILE_MAX_BYTES,
             max_rows=FILE_MAX_ROWS,
         )
+        self._gate = TableGate(extraction, scratch)
+        self._key = QueryKey(extraction, scratch)
         self.rows_read = 0
 
     def read(self) -> Iterator[RowBatch]:
@@ -123,14 +135,16 @@ class _Reading:
         return self._snapshot.read(self._extraction, self._rows, digest=True)
 
     def take(self, batch: RowBatch) -> None:
-        """Write the rows of a batch that the lake does not hold yet."""
+        """Write the rows of a batch that the lake does not hold yet and that pass the gate."""
         rows, digests = batch.rows, batch.digests
         assert digests is not None
         self.rows_read += rows.num_rows
         self._watermark.see(rows)
+        self._key.see(rows)
         if self._seen is not None:
             unseen = self._seen.unknown(digests)
             rows, digests = rows.filter(pa.array(unseen)), digests[unseen]
+        rows, digests = self._gate.passing(rows, digests)
         if rows.num_rows:
             name, version_ = self._extraction.source, self._schema.version
             self._writer.write(with_provenance(rows, name, self._at, self._run_id, version_), digests)
@@ -144,7 +158,9 @@ class _Reading:
                 state=NOTHING_DONE,
                 next_step="Run the same command again; if it happens again, please report it.",
             )
+        self._key.check()
         written = self._writer.finish()
+        self._gate.refuse_if_told()
         if self._is_unchanged(written):
             return self._report(TableState.UNCHANGED)
         number = ledger.next_generation(self.day)
@@ -153,7 +169,10 @@ class _Reading:
         local = self._at.astimezone(self._extraction.zone)
         folder = f"{self._extraction.dataset}/year={local:%Y}/month={local:%m}/day={local:%d}"
         files = tuple(store_file(self._lake, file, folder, stem, n, digest=True) for n, file in enumerate(written))
-        manifest = self._manifest(number, files, as_hex(combined(written)))
+        aside = self._gate.store(
+            self._lake, f"_tidegate/quarantine/{self._extraction.dataset}/{self.day.id}/{stem}.parquet"
+        )
+        manifest = self._manifest(number, files, aside, as_hex(combined(written)))
         ledger.commit(manifest, stem)
         return self._report(TableState.DONE, manifest)
 
@@ -162,15 +181,25 @@ class _Reading:
         if not self._generations:
             return False
         if not self._whole:
-            return not written
+            return not written and not self._gate.rows
         newest = self._generations[-1].manifest
         stored = tuple(column for column in newest.columns if not column.added)
         is_whole = newest.extracted is not None and newest.extracted.mode == "full"
+        # Where later runs go on from a watermark, they have to find by what query it was reached.
+        entry, goes_on = self._extraction.entry, self._extraction.options.key_column is not None
+        if goes_on and entry.query is not None and newest.table != entry.reads:
+            return False
         same = is_whole and same_plan(stored, self._extraction.columns) and newest.key == self._extraction.key
         rows, digest = sum(file.rows for file in written), as_hex(combined(written))
-        return same and (rows, digest) == (newest.attestation.rows, newest.attestation.digest)
+        same = same and (rows, digest) == (newest.attestation.rows, newest.attestation.digest)
+        return same and self._gate.is_as_in(self._generations[-1], self._lake)
 
-    def _manifest(self, number: int, files: tuple[DataFile, ...], digest: str) -> Manifest:
+    @property
+    def _quarantined(self) -> int:
+        """Rows of those that were read that are put aside, now or by an earlier run."""
+        return self._gate.rows + (self._seen.quarantined if self._seen else 0)
+
+    def _manifest(self, number: int, files: tuple[DataFile, ...], aside: tuple[DataFile, ...], digest: str) -> Manifest:
         extraction = self._extraction
         rows = sum(file.rows for file in files)
         return Manifest(
@@ -178,7 +207,7 @@ class _Reading:
             archive=extraction.dataset,
             dataset=extraction.dataset,
             source=extraction.source,
-            table=str(extraction.entry.table),
+            table=extraction.entry.reads,
             time_column=INGESTED_AT,
             window=self.day,
             timezone=extraction.settings.timezone,
@@ -187,14 +216,17 @@ class _Reading:
             excluded=extraction.entry.columns.exclude,
             key=extraction.key,
             where=extraction.where,
+            gate=extraction.gate_digest,
             attestation=Attestation(
                 rows_in_window=self.rows_in_scope,
                 rows=rows,
-                already_archived=self.rows_in_scope - rows,
+                quarantined=self._quarantined,
+                already_archived=self.rows_in_scope - rows - self._quarantined,
                 digest=digest,
                 snapshot=self._snapshot.record,
             ),
             files=files,
+            quarantine=aside,
             run_id=self._run_id,
             committed_at=datetime.now(UTC),
             written_by=f"tidegate {version('tidegate')}",
@@ -223,6 +255,7 @@ class _Reading:
             since=extracted.since,
             read=self.rows_read,
             rows=manifest.attestation.rows if manifest else 0,
+            quarantined=self._quarantined,
             bytes=manifest.size_bytes if manifest else 0,
             watermark=extracted.watermark,
             schema_version=extracted.schema_version,

@@ -86,7 +86,7 @@ def _record(
         job="ingest",
         name=f"{request.source.name}.{request.entry.folder}",
         dataset=request.dataset,
-        state="failed" if report is None or report.error else "done" if report.rows else "unchanged",
+        state="failed" if report is None or report.error else "done" if report.rows or report.manifest else "unchanged",
         started_at=started_at,
         seconds=round(seconds, 3),
         error=error or (report.error if report else None),

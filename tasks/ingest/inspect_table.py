@@ -1,12 +1,16 @@
 """Checks what the configuration says of a source's table against its database, before anything is read or written."""
 
+from blocks.gate import load_gate
 from blocks.open_source import open_source, replica_obstacles
+from blocks.source import Session
 from schemas.column_plan import TIME_KINDS, Column, Kind
 from schemas.config import Source
 from schemas.errors import ConfigError, TidegateError
 from schemas.extract_config import ExtractTable, options_of
 from schemas.extraction import PROVENANCE, Extraction
 from schemas.project import Project
+from schemas.table import Table
+from schemas.table_name import TableName
 from tasks.stored_columns import stored_columns
 
 _UNTOUCHED = "Nothing was read or written."
@@ -32,9 +36,11 @@ def inspect_table(project: Project, source: Source, entry: ExtractTable) -> Extr
 def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extraction:
     options = options_of(entry, source.extract)
     label = f"sources[{source.name}].tables[{entry.folder}]"
+    gate_digest = load_gate(entry.gate).digest if entry.gate else None
     with open_source(source).session() as session:
-        table = session.describe(entry.table)
+        table = _described(session, source, entry, label)
         named = [("extract.key_column", [options.key_column])] if options.key_column else []
+        named += [("key", list(entry.key))] if entry.key else []
         by = table.column(options.key_column) if options.key_column else None
         time = by.name if by and by.kind is not Kind.INTEGER else None
         columns = stored_columns(session, table, entry.columns, label, named, time)
@@ -49,11 +55,21 @@ def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extractio
             entry=entry,
             options=options,
             dataset=source.raw_dataset(entry),
+            gate_digest=gate_digest,
         )
         _check_names(extraction)
         _check_key_column(extraction)
         session.check_export(extraction)
         return extraction.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
+
+
+def _described(session: Session, source: Source, entry: ExtractTable, label: str) -> Table:
+    """Return what is read: a table with the key that its database knows, or a query with the one that it was given."""
+    if entry.query is None:
+        assert entry.table is not None
+        return session.describe(entry.table)
+    table = session.describe_query(TableName(source.name, entry.folder), entry.query, f"{label}.query")
+    return table.model_copy(update={"primary_key": entry.key})
 
 
 def _check_names(extraction: Extraction) -> None:

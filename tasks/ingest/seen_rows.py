@@ -11,6 +11,7 @@ from blocks.ledger import Generation
 from blocks.source import Since
 from schemas.column_plan import row_digest, same_plan
 from schemas.extraction import Extraction
+from tasks.ingest.table_gate import quarantined_digests
 from tasks.known_rows import KnownRows
 
 
@@ -18,7 +19,7 @@ def seen_rows(extraction: Extraction, lake: Lake, generations: Sequence[Generati
     """Read the digests of the rows that the lake holds as the newest ones, from where on rows are read again.
 
     A row that has changed and changed back is not what it was last: only the newest version of a key is known. Of
-    what lies before a generation with other columns, nothing is.
+    what lies before a generation with other columns, nothing is. What the same gate has put aside is known, too.
 
     Args:
         extraction: What is extracted.
@@ -35,14 +36,20 @@ def seen_rows(extraction: Extraction, lake: Lake, generations: Sequence[Generati
         for age, generation in enumerate(alike)
         if generation.files
     ]
-    found = np.empty(0, np.uint64)
+    found = aside = np.empty(0, np.uint64)
     if selects:
         newest = f' QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "tidegate age") = 1' if keys else ""
         query = f'SELECT "tidegate digest" AS digest FROM ({" UNION ALL ".join(selects)}){newest}'
         with duck(extraction.settings) as connection:
             lake.attach(connection)
             found = np.asarray(connection.execute(query).fetchnumpy()["digest"], np.uint64)
-    return KnownRows(found, np.zeros(len(found), np.int32), [], unique=bool(extraction.key))
+    gated = [g for g in alike if g.quarantine and g.manifest.gate == extraction.gate_digest]
+    if gated:
+        with duck(extraction.settings) as connection:
+            lake.attach(connection)
+            aside = quarantined_digests(connection, lake, gated, _read_again(since))
+    owners = np.concatenate([np.zeros(len(found), np.int32), np.full(len(aside), -1, np.int32)])
+    return KnownRows(np.concatenate([found, aside]), owners, [], unique=bool(extraction.key))
 
 
 def _has_columns_of(extraction: Extraction, generation: Generation) -> bool:

@@ -12,10 +12,34 @@ from blocks.source import Since
 from schemas.column_plan import Column, Kind
 from schemas.duration import Duration
 from schemas.extraction import Extraction
+from schemas.table_name import TableName
 
 # How far back rows are read again if the configuration does not say: transactions are committed out of order.
 OVERLAP = Duration(1, "hour")
 OVERLAP_NUMBER = 1_000
+
+
+def begun_again(extraction: Extraction, generations: Sequence[Generation]) -> Extraction:
+    """Return the extraction as one of the whole, if what the lake holds are rows of another query.
+
+    What that one gave says nothing of what this one gives: its rows are not to stand beside those of this one.
+
+    Args:
+        extraction: What is extracted.
+        generations: What the lake holds of the table, oldest first.
+    """
+    before = generations[-1].manifest.table if generations else extraction.entry.reads
+    if before == extraction.entry.reads or (extraction.entry.query is None and _is_table(before)):
+        return extraction
+    return extraction.model_copy(update={"options": extraction.options.model_copy(update={"mode": "full"})})
+
+
+def _is_table(text: str) -> bool:
+    try:
+        TableName.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_since(extraction: Extraction, generations: Sequence[Generation]) -> Since | None:
@@ -30,7 +54,7 @@ def read_since(extraction: Extraction, generations: Sequence[Generation]) -> Sin
         return None
     manifest = generations[-1].manifest
     newest = manifest.extracted
-    other_rows = (manifest.table, manifest.where) != (str(extraction.entry.table), extraction.where)
+    other_rows = (manifest.table, manifest.where) != (extraction.entry.reads, extraction.where)
     if newest is None or other_rows:  # what was out of scope, or in another table, was not read until now
         return None
     if newest.key_column != column.name or newest.watermark is None:

@@ -1,1 +1,1 @@
-"""Tables of the lake copied to where others read them."""
+"""The steps of publishing: which table goes where, what the lake has of it, and how it gets there."""

@@ -29,12 +29,14 @@ def flights(bench: Bench) -> Bench:
 
 
 def test_every_command_is_either_tried_here_or_elsewhere() -> None:
-    reading, flows = {"query", "status", "verify"}, {"archive", "restore", "erase", "expire", "expire-lake"}
-    tried = {*reading, *flows, "verify-and-purge", "audit-lake", "ingest"}
+    reading = {"query", "status", "verify", "catalog", "lineage"}
+    flows = {"archive", "restore", "erase", "expire", "expire-lake"}
+    tried = {*reading, *flows, "verify-and-purge", "audit-lake", "ingest", "publish", "files"}
+    tried |= {"init", "add-source", "check"}
     assert {*COMMANDS, *FLOW_COMMANDS} - {"demo", "approve"} == tried
 
 
-@pytest.mark.parametrize("name", ["query", "status", "verify"])
+@pytest.mark.parametrize("name", ["query", "status", "verify", "catalog", "lineage"])
 def test_examples_of_commands_that_only_read_work(flights: Bench, tidegate: CommandLine, name: str) -> None:
     flights.configure(partition_by=["carrier", "year", "month"])
     flights.run()

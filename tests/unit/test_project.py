@@ -408,3 +408,14 @@ def test_loading_a_project_imports_none_of_the_heavy_libraries(config_dir: Path)
         [sys.executable, "-c", script, str(config_dir)], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_only_true_and_false_are_truth_values_and_other_words_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("on: [NO, yes, off, y]\nvalues: [true, False]\ntrueish: nope\n")
+    assert read_config_file(file) == {"on": ["NO", "yes", "off", "y"], "values": [True, False], "trueish": "nope"}
+
+
+def test_yes_and_off_still_switch_things_on_and_off(config_dir: Path) -> None:
+    (config_dir / "sources.yaml").write_text(SOURCES.replace("type: postgresql", "type: postgresql, enabled: off"))
+    assert not Project.load(config_dir).source("shop").enabled

@@ -11,9 +11,10 @@ from tidegate.show.output import Output
 @click.command(
     "demo",
     cls=BoundedCommand,
-    examples=["tidegate demo", "tidegate demo --folder /tmp/tidegate-demo"],
+    examples=["tidegate demo", "tidegate demo shop", "tidegate demo shop --folder /tmp/tidegate-demo"],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.argument("what", type=click.Choice(["flights", "shop"]), default="flights")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -22,12 +23,23 @@ from tidegate.show.output import Output
     help="Where the lake is written and left behind. What an earlier demo left there is removed first.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show log lines, and tracebacks of errors.")
-def demo(*, folder: Path, verbose: bool) -> None:
-    """Archive, prove, purge, query and restore 336,776 real flights, on a PostgreSQL that comes along.
+def demo(*, what: str, folder: Path, verbose: bool) -> None:
+    r"""Show the whole job on servers that come along: `flights` (the default), or `shop`.
 
-    Nothing needs to be set up, and no process is left behind. What it does, it does with the flows and commands
-    that work on your own tables.
+    \b
+    flights  Archive, prove, purge, query and restore 336,776 real flights, on a PostgreSQL.
+    shop     A MariaDB, an SFTP folder and two APIs flow through the layers of a lake into a PostgreSQL,
+             on three days: the first, one on which nothing happens, and one with new orders.
+
+    Nothing needs to be set up, and no process is left behind. What they do, they do with the flows and commands that
+    work on your own tables.
     """
-    from tidegate.demo.run import run_demo
+    output = Output(as_json=False, verbose=verbose, config=str(folder / "config"))
+    if what == "shop":
+        from tidegate.demo.shop.run import run_shop
 
-    run_demo(Output(as_json=False, verbose=verbose, config=str(folder / "config")), folder)
+        run_shop(output, folder)
+    else:
+        from tidegate.demo.run import run_demo
+
+        run_demo(output, folder)

@@ -45,6 +45,27 @@ def show_next_steps(console: Console, folder: Path) -> None:
     console.print(f"  {_typed('archive', 'NAME', '--dry-run')}", soft_wrap=True)
 
 
+def show_shop_steps(console: Console, folder: Path) -> None:
+    """Print where the shop's lake lies, and what can be asked of it."""
+    place = os.path.relpath(folder)
+    config = ("--config", f"{place}/config")
+    for name, what in (
+        ("config", "sources, pipelines and publications, as your own project has them"),
+        ("sql", "the SQL of the consume layer"),
+        ("lake", "raw, staging and consume, as Parquet; what is known of them in _tidegate/"),
+        ("lake.duckdb", "views of all tables, for any tool that reads DuckDB"),
+    ):
+        console.print(f"  {place}/{name:<13}{what}", soft_wrap=True)
+    console.print("\nTo try next; the lake needs none of the servers:", style="bold")
+    for arguments in (
+        ("catalog",),
+        ("catalog", "staging.sales.orders"),
+        ("lineage", "consume.bi.daily_sales"),
+        ("query", 'SELECT country, sum(sales_eur) AS sales FROM "consume/bi".daily_sales GROUP BY ALL ORDER BY ALL'),
+    ):
+        console.print(f"  {_typed(*arguments, *config)}", soft_wrap=True)
+
+
 def _typed(*arguments: str) -> str:
     words = (f'"{a}"' if " " in a and not set(a) & set('"$`\\') else shlex.quote(a) for a in arguments)
     return " ".join([shlex.quote(os.path.relpath(program())), *words])

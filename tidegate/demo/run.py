@@ -21,7 +21,7 @@ from tidegate.demo.flights import TABLE, load_flights
 from tidegate.demo.next_steps import run_command, show_next_steps
 from tidegate.demo.postgres import EmbeddedPostgres
 from tidegate.demo.signals import signals_end_the_blocks
-from tidegate.demo.workplace import fresh_workplace
+from tidegate.demo.workplace import flights_workplace
 from tidegate.local_prefect import prefect
 from tidegate.prefect_threads import end_prefect_threads
 from tidegate.show.labels import size_text
@@ -61,7 +61,7 @@ def run_demo(output: Output, folder: Path) -> None:
         RunFailed: A window failed.
     """
     started, console = time.monotonic(), output.console
-    if fresh_workplace(folder):
+    if flights_workplace(folder):
         console.print(f"Removed what an earlier demo left in {folder}.\n")
     with ExitStack() as stack:
         stack.enter_context(signals_end_the_blocks())

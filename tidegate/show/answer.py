@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tidegate.query_answer import Answer, Value
 from tidegate.show.output import Output
+from tidegate.show.printable import printable
 
 _QUOTED_IN_CSV = frozenset(',"\r\n')
 
@@ -25,7 +26,7 @@ def show_answer(output: Output, answer: Answer, limit: int, *, told: bool) -> No
     """
     table = Table(box=box.SIMPLE_HEAD)
     for name, numeric in zip(answer.columns, answer.numeric, strict=True):
-        table.add_column(Text(_printable(name)), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     rows = list(answer.rows(limit + 1))
     for row in rows[:limit]:
         table.add_row(*(_cell(value) for value in row))
@@ -54,13 +55,8 @@ def _field(value: Value) -> str:
 
 
 def _cell(value: Value) -> Text:
-    return Text("NULL", style="dim") if value is None else Text(_printable(_text(value)))
+    return Text("NULL", style="dim") if value is None else Text(printable(_text(value)))
 
 
 def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Return text in which no line break and no control sequence from the data reaches the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

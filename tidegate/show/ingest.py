@@ -7,6 +7,7 @@ from rich.text import Text
 from schemas.config import Settings
 from schemas.ingest_report import IngestReport, TableReport, TableState
 from tasks.views import view_name
+from tidegate.show.files import show_files_of
 from tidegate.show.labels import number, size_text
 from tidegate.show.output import Output
 
@@ -25,6 +26,10 @@ def show_ingest(output: Output, report: IngestReport, settings: Settings) -> Non
     for table in report.tables:
         if table.drift:
             console.print(f"The columns of {table.source}, {table.table} have changed: {'; '.join(table.drift)}.")
+        show_files_of(output, table)
+        if table.quarantined:
+            rows = f"{number(table.quarantined)} row{'' if table.quarantined == 1 else 's'}"
+            console.print(f"The gate of {table.source}, {table.table} has put aside {rows} of those that were read.")
     if report.disabled:
         console.print(f"Not enabled, and left out: {', '.join(report.disabled)}")
     console.print(f"Lake: {settings.lake}")
@@ -66,7 +71,7 @@ def _tables(report: IngestReport) -> Table:
 
 
 def _since(table: TableReport) -> str:
-    return "" if table.state is TableState.FAILED else table.since or "the beginning"
+    return "" if table.state is TableState.FAILED else "the beginning" if table.since is None else table.since
 
 
 def _size(size_bytes: int) -> str:

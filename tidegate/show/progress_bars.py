@@ -11,7 +11,10 @@ from blocks.progress import Progress, listening
 from tidegate.show.labels import window_label
 from tidegate.show.output import Output
 
-_DONE = {"export": "archived", "verify": "proven", "purge": "purged", "restore": "restored", "extract": "extracted"}
+_DONE = {
+    "export": "archived", "verify": "proven", "purge": "purged", "restore": "restored", "extract": "extracted",
+    "ingest": "read",
+}  # fmt: skip
 _BARS = 4  # at a time; more windows than that are not worked on side by side
 
 
@@ -47,7 +50,7 @@ class _Shown:
 
     def __call__(self, progress: Progress) -> None:
         key = progress.phase, progress.what or progress.window.id
-        rows = f"{progress.rows:,} of {progress.of_rows:,} rows"
+        rows = f"{progress.rows:,} of {progress.of_rows:,} {progress.unit}"
         if progress.waits:
             rows += f", waits: {progress.waits}"
         with self._lock:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from schemas.window import ALWAYS, Window
 from tidegate.dataset_status import Counts, DatasetStatus
 from tidegate.project_lake import ProjectLake
 from tidegate.show.labels import number, size_text, window_label
@@ -19,7 +21,7 @@ def show_datasets(console: Console, lake: str, found: Sequence[DatasetStatus]) -
     """Print a line for each dataset."""
     console.print(f"Lake: {lake}")
     if not found:
-        console.print("No dataset is in it yet. Next: tidegate archive NAME --dry-run")
+        console.print("No dataset is in it yet. Next: tidegate archive NAME --dry-run, or tidegate ingest --dry-run")
         return
     rare = [name for name in _RARE if any(getattr(status.counts, name) for status in found)]
     table = Table(box=box.SIMPLE_HEAD)
@@ -34,15 +36,19 @@ def show_datasets(console: Console, lake: str, found: Sequence[DatasetStatus]) -
 
 def show_windows(console: Console, place: ProjectLake, status: DatasetStatus) -> None:
     """Print a line for each window of a dataset."""
-    console.print(f"{status.table}, archive {status.archive}, in {place.lake.url} (folder {status.dataset})")
+    archive = f", archive {status.archive}" if status.is_archive else ""
+    console.print(f"{status.table}{archive}, in {place.lake.url} (folder {status.dataset})")
     rare = [name for name in _RARE if getattr(status.counts, name)]
     table = Table(box=box.SIMPLE_HEAD, show_footer=len(status.windows) > 1)
     table.add_column("window", "total")
     _add_counts(table, rare, _cells(status.counts, rare))
     for window in status.windows:
-        label = window_label(window.window.start, window.window.end, place.settings.zone)
-        table.add_row(label, *_cells(window.counts, rare))
+        table.add_row(_label(window.window, place.settings.zone), *_cells(window.counts, rare))
     console.print(table)
+
+
+def _label(window: Window, zone: ZoneInfo) -> str:
+    return "all time" if window == ALWAYS else window_label(window.start, window.end, zone)
 
 
 def show_not_verified(console: Console, found: Sequence[DatasetStatus]) -> None:
