@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import GateFailed, TidegateError
+from schemas.exit_codes import gravest
 from schemas.run_record import CheckResult, ColumnStatistics
 
 
@@ -76,8 +77,7 @@ class BuildReport(BaseModel):
     @property
     def exit_code(self) -> int:
         """What the command line exits with: that of the gravest error, 0 without any."""
-        codes = {pipeline.exit_code for pipeline in self.pipelines}
-        return 3 if 3 in codes else max(codes, default=0)
+        return gravest(pipeline.exit_code for pipeline in self.pipelines)
 
     @property
     def totals(self) -> dict[str, int]:

@@ -81,7 +81,8 @@ _QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b", 
 class ExtractTable(ConfigModel):
     """A table of a source: its name alone, or with what is different for it; or the result of a `query`.
 
-    A query has a `name`, and if there are columns that tell its rows apart, they are its `key`. Rows that do not pass the `gate`, a Pandera model, make the table fail, or are put aside with the reason.
+    A query has a `name`, and if there are columns that tell its rows apart, they are its `key`. Rows that do not pass
+    the `gate`, a Pandera model, make the table fail, or are put aside with the reason.
     """
 
     table: TableField | None = None

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import TidegateError
+from schemas.exit_codes import gravest
 
 
 class TableState(StrEnum):
@@ -111,8 +112,7 @@ class IngestReport(BaseModel):
     @property
     def exit_code(self) -> int:
         """What the command line exits with: that of the gravest error, 0 without any."""
-        codes = {table.exit_code for table in self.tables}
-        return 3 if 3 in codes else max(codes, default=0)
+        return gravest(table.exit_code for table in self.tables)
 
     @property
     def totals(self) -> dict[str, int]:

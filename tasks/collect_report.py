@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from schemas.errors import Interrupted, TidegateError
+from schemas.exit_codes import gravest
 from schemas.exported import Exported
 from schemas.job import Job
 from schemas.plan import Plan, PlannedWindow
@@ -100,14 +101,13 @@ class ReportInProgress:
     def finished(self) -> RunReport:
         """Return the report."""
         failed = any(window.state is WindowState.FAILED for window in self._windows.values())
-        codes = self._exit_codes - {0}
         waits = self.plan is not None and self._decision is None
         return RunReport(
             archive=self._job.archive.name,
             state="failed" if failed else "waiting" if waits else "done",
             run_id=self._run_id,
             # A failed proof is what must be looked at first.
-            exit_code=3 if 3 in codes else max(codes, default=0),
+            exit_code=gravest(self._exit_codes),
             windows=tuple(self._windows[planned] for planned in self._plan.windows),
             rows_without_time=self._plan.rows_without_time,
             rows_beyond_time=self._plan.rows_beyond_time,

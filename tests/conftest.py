@@ -7,7 +7,8 @@ import pytest
 from tidegate.prefect_threads import end_prefect_threads
 
 pytest_plugins = [
-    "service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_demo", "service_cli", "service_replica",
+    "service_bench", "service_fixtures", "service_prefect_server", "service_prefect", "service_demo", "service_cli",
+    "service_replica",
     "service_mariadb", "mysql_bench", "ingest_bench", "build_bench", "publish_bench", "service_sftp", "files_bench",
     "service_http",
 ]  # fmt: skip

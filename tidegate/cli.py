@@ -60,7 +60,8 @@ class LazyGroup(BoundedGroup):
 HELP = """Drain hot databases into a Parquet lake; delete from the source only what is proven to be in the lake.
 
 \b
-Start with:  tidegate archive NAME --dry-run
+Start with:  tidegate init NAME               a lake of your own, with sample data
+             tidegate archive NAME --dry-run  what would leave a table
 Exit codes:  0 done, 2 bad usage or configuration,
              3 proof failed and nothing deleted, 1 anything else
 """

@@ -9,10 +9,12 @@ import pyarrow as pa
 from pyarrow import csv
 
 from blocks.dialects.postgresql.session import Connection, statement
+from blocks.progress import report_progress
 from blocks.warehouse.connect import one, rows, run
 from schemas.column_plan import quote_identifier
 from schemas.errors import Busy, ProofFailed, TidegateError
 from schemas.table_name import TableName
+from schemas.window import ALWAYS
 
 _FORM = csv.WriteOptions(include_header=False, quoting_style="all_valid")
 
@@ -81,6 +83,7 @@ def copy_rows(connection: Connection, place: str, incoming: Incoming, *, freeze:
             csv.write_csv(batch, lines, _FORM)
             copy.write(memoryview(lines.getvalue()))
             sent += batch.num_rows
+            report_progress("publish", ALWAYS, sent, incoming.expected, what=place)
     found = one(connection, f"SELECT count(*) FROM {place}")
     if not incoming.expected == sent == found:
         raise ProofFailed(

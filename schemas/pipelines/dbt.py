@@ -1,8 +1,6 @@
 """A dbt project that is built beside the pipelines, or in their place."""
 
-from typing import Annotated
-
-from pydantic import AfterValidator, JsonValue
+from pydantic import JsonValue
 
 from schemas.config_model import ConfigModel, Name, ProjectPath, Text
 
@@ -11,12 +9,6 @@ PIPELINE = "dbt"
 
 PREFIX = f"{PIPELINE}."
 """What the names of models start with where pipelines are named; no pipeline's own name holds a dot."""
-
-
-def _not_ours(name: str) -> str:
-    if name in ("dbt", "raw", "staging", "consume"):
-        raise ValueError("must be another name: schemas of the database that dbt works in are called so")
-    return name
 
 
 class DbtProject(ConfigModel):
@@ -29,5 +21,5 @@ class DbtProject(ConfigModel):
     """
 
     project: ProjectPath
-    target: Annotated[Name, AfterValidator(_not_ours)] = "tidegate"
+    target: Name = "tidegate"
     vars: dict[Text, JsonValue] = {}

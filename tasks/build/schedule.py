@@ -7,9 +7,11 @@ from collections.abc import Callable
 from queue import Queue
 from typing import Any, Protocol
 
+from blocks.progress import report_progress
 from schemas.build_report import BuildReport, ChecksRefused, PipelineReport, PipelineState
 from schemas.errors import ConfigError, Interrupted, TidegateError
 from schemas.pipelines.pipeline import Pipeline
+from schemas.window import ALWAYS
 from tasks.build.order import BuildPlan
 
 
@@ -50,6 +52,7 @@ def run_plan(plan: BuildPlan, submit: Submit, at_once: int) -> list[PipelineRepo
                 reports[pipeline.name] = ended
             elif running < at_once:
                 planned = [reports[name] for name in needed if reports[name].state is PipelineState.PLANNED]
+                report_progress("build", ALWAYS, 0, 1, what=pipeline.dataset, unit="pipeline")
                 future = submit(pipeline, tuple(report.dataset for report in planned))
                 running += 1
                 future.add_done_callback(lambda done, one=pipeline: finished.put((one, done)))  # type: ignore[misc]
@@ -60,6 +63,7 @@ def run_plan(plan: BuildPlan, submit: Submit, at_once: int) -> list[PipelineRepo
             done, future = finished.get()
             running -= 1
             reports[done.name] = _outcome(done, future)
+            report_progress("build", ALWAYS, 1, 1, what=done.dataset, unit="pipeline")
     return [reports[pipeline.name] for pipeline in plan.pipelines]
 
 

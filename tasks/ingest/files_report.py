@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from schemas.exit_codes import gravest
 from schemas.ingest_report import FileReport, FileState, TableReport, TableState
 from tasks.ingest.files_request import Request
 
@@ -26,7 +27,6 @@ def files_report(
     else:
         done = any(file.state is FileState.DONE for file in files)
         state = TableState.DONE if done else TableState.UNCHANGED
-    codes = {file.exit_code or 1 for file in failed}
     return TableReport(
         source=request.source.name,
         table=request.entry.folder,
@@ -44,7 +44,7 @@ def files_report(
         manifest=manifest,
         files=tuple(sorted(files, key=lambda file: file.path)),
         error=_reasons(failed) if failed else None,
-        exit_code=3 if 3 in codes else max(codes, default=0),
+        exit_code=gravest(file.exit_code or 1 for file in failed),
     )
 
 

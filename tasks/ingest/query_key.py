@@ -45,17 +45,18 @@ class QueryKey:
         self._writer.close()
         names = ", ".join(column.quoted for column in self._columns)
         missing = " OR ".join(f"{column.quoted} IS NULL" for column in self._columns)
+        shown = ", ".join(f"{column.quoted}::VARCHAR" for column in self._columns)
         query = (
-            f"SELECT {names}, count(*) AS \"tidegate rows\" FROM {read_files([str(self._path)])} GROUP BY {names} "
+            f'SELECT {shown}, count(*) AS "tidegate rows" FROM {read_files([str(self._path)])} GROUP BY {names} '
             f'HAVING "tidegate rows" > 1 OR {missing} ORDER BY ALL LIMIT {_EXAMPLES}'
         )
         with duck(self._extraction.settings) as connection:
             found = connection.execute(query).fetchall()
         if found:
-            shown = "; ".join(f"{', '.join(map(str, key))}: {count} rows" for *key, count in found)
+            examples = "; ".join(f"{', '.join(text or 'NULL' for text in key)} ({count} rows)" for *key, count in found)
             raise SourceError(
                 f"{self._extraction.label}.key: {', '.join(self._extraction.key)} does not tell the rows of the query "
-                f"apart, or is NULL, for example {shown}.",
+                f"apart, or is NULL, for example {examples}.",
                 state=NOTHING_DONE,
                 next_step="Name all columns that it takes, or leave `key` out; or correct the query.",
             )

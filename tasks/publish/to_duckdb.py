@@ -60,13 +60,18 @@ def publish_to_duckdb(request: PublishRequest) -> PublishedReport:
     return placement.report(PublishState.DONE, action=action, rows=len(views), note=note)
 
 
+def view_place(dataset: str) -> tuple[str, str]:
+    """Return the schema and the name of a dataset's view: `raw`, `shop_orders` for `raw/shop/orders`."""
+    *folders, table = dataset.split("/")
+    return folders[0] if folders else "main", "_".join([*folders[1:], table])
+
+
 def _views(lake: Lake, datasets: tuple[str, ...]) -> dict[tuple[str, str], str]:
     """Return the SQL of each view by schema and name."""
     found: dict[tuple[str, str], str] = {}
     names: dict[tuple[str, str], str] = {}
     for dataset in datasets:
-        *folders, table = dataset.split("/")
-        view = (folders[0] if folders else "main", "_".join([*folders[1:], table]))
+        view = view_place(dataset)
         plain = (view[0].casefold(), view[1].casefold())
         if plain in names:
             raise ConfigError(

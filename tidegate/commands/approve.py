@@ -117,5 +117,6 @@ def _carry_out(output: Output, config_dir: Path, filed: "FiledPlan", by: str, re
     )
     body = {**outcomes_as_json(plan.archive, outcomes), "plan": plan.plan_id}
     output.give(body, lambda console: show_outcomes(console, plan.archive, outcomes))
-    codes = {outcome.exit_code for outcome in outcomes}
-    raise click.exceptions.Exit(3 if 3 in codes else max(codes, default=0))
+    from schemas.exit_codes import gravest
+
+    raise click.exceptions.Exit(gravest(outcome.exit_code for outcome in outcomes))

@@ -39,5 +39,6 @@ def verify_and_purge(output: Output, config_dir: Path, *, name: str, manifests: 
         config_dir=config_dir,
     )
     output.give(outcomes_as_json(name, outcomes), lambda console: show_outcomes(console, name, outcomes))
-    codes = {outcome.exit_code for outcome in outcomes}
-    raise click.exceptions.Exit(3 if 3 in codes else max(codes, default=0))
+    from schemas.exit_codes import gravest
+
+    raise click.exceptions.Exit(gravest(outcome.exit_code for outcome in outcomes))

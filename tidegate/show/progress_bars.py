@@ -13,7 +13,7 @@ from tidegate.show.output import Output
 
 _DONE = {
     "export": "archived", "verify": "proven", "purge": "purged", "restore": "restored", "extract": "extracted",
-    "ingest": "read",
+    "ingest": "read", "build": "built", "publish": "published",
 }  # fmt: skip
 _BARS = 4  # at a time; more windows than that are not worked on side by side
 

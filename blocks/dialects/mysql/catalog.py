@@ -8,7 +8,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE, FLAG
 
 from blocks.dialects.mysql.operators_sql import check_expression
-from blocks.dialects.mysql.session import Connection, literal, quote, quoted_table, schema_of
+from blocks.dialects.mysql.session import Connection, literal, quote, quoted_table, relation, schema_of
 from blocks.dialects.mysql.source_errors import code_of
 from blocks.dialects.mysql.types import TypeInfo, plan_column
 from blocks.dialects.mysql.wire import Field, fields
@@ -167,11 +167,11 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         ConfigError: The text is not one expression over a row of this table.
     """
     try:
-        check_expression(connection, quoted_table(table), expression)
-        (field,) = fields(connection, f"SELECT (\n{expression}\n) FROM {quoted_table(table)} LIMIT 0")
+        check_expression(connection, relation(table), expression)
+        (field,) = fields(connection, f"SELECT (\n{expression}\n) FROM {relation(table)} LIMIT 0")
     except pymysql.Error as error:
         raise ConfigError(f"columns.derive.{name}: {said(error)}", next_step="Correct the expression.") from None
-    return plan_column(name, _type_of(field), nullable=True, derived=expression)
+    return plan_column(name, type_of(field), nullable=True, derived=expression)
 
 
 def said(error: pymysql.Error) -> str:
@@ -189,7 +189,7 @@ _BASES = {
 _WITH_FRACTION = frozenset({"time", "datetime", "timestamp"})
 
 
-def _type_of(field: Field) -> TypeInfo:
+def type_of(field: Field) -> TypeInfo:
     """Return the type that the server announces for a column of a result."""
     base = _BASES.get(field.type_code) or ("longblob" if field.charset == _BINARY_CHARSET else "longtext")
     unsigned = " unsigned" if field.flags & FLAG.UNSIGNED and base not in {"year", "bit"} else ""
@@ -207,6 +207,6 @@ def average_row_bytes(connection: Connection, table: Table) -> int:
     """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
     size = " + ".join(f"IFNULL(LENGTH({quote(column.name)}), 1)" for column in table.columns)
     (average,) = connection.one(
-        f"SELECT AVG(bytes) FROM (SELECT {size} AS bytes FROM {quoted_table(table)} LIMIT 300) AS sample"
+        f"SELECT AVG(bytes) FROM (SELECT {size} AS bytes FROM {relation(table)} LIMIT 300) AS sample"
     )
     return int(average or 0)

@@ -7,7 +7,7 @@ import pymysql
 from blocks.dialects.mysql.catalog import said
 from blocks.dialects.mysql.grants import EVERYTHING, Grant, grants, has_right, like, places_seen
 from blocks.dialects.mysql.operators_sql import check_expression
-from blocks.dialects.mysql.session import Connection, literal, quoted_table
+from blocks.dialects.mysql.session import Connection, literal, quoted_table, relation
 from blocks.dialects.mysql.statements import export_rows, operators_predicate
 from blocks.throttle.pressure import unsupported
 from schemas.errors import ConfigError
@@ -24,7 +24,7 @@ def check_export(connection: Connection, job: Reading) -> None:
     Raises:
         ConfigError: The user may not read all columns, or the predicate is wrong.
     """
-    table = quoted_table(job.table)
+    table = relation(job.table)
     if job.with_children:
         raise families_refused(job)
     if not job.table.may_select:

@@ -28,8 +28,18 @@ def check_expression(connection: Connection, table: str, expression: str) -> Non
     Raises:
         pymysql.Error: What the server says about it, or what is wrong with its brackets.
     """
+    check_brackets(expression)
+    connection.rows(f"EXPLAIN SELECT 1 FROM {table} WHERE (\n{expression}\n) IS NOT NULL")
+
+
+def check_brackets(text: str) -> None:
+    """Refuse text that closes a bracket around it, or ends the statement that it stands in.
+
+    Raises:
+        pymysql.ProgrammingError: It says what is wrong.
+    """
     depth = 0
-    for token in _TOKEN.finditer(expression):
+    for token in _TOKEN.finditer(text):
         if token["bad"]:
             raise pymysql.ProgrammingError(1064, f"{token['bad']} is not ended, or may not stand here")
         depth += bool(token["open"]) - bool(token["close"])
@@ -37,4 +47,8 @@ def check_expression(connection: Connection, table: str, expression: str) -> Non
             raise pymysql.ProgrammingError(1064, "it closes a bracket that it did not open")
     if depth:
         raise pymysql.ProgrammingError(1064, "it opens a bracket that it does not close")
-    connection.rows(f"EXPLAIN SELECT 1 FROM {table} WHERE (\n{expression}\n) IS NOT NULL")
+
+
+def without_quotes(text: str) -> str:
+    """Return the text without what stands in quotes or comments."""
+    return _TOKEN.sub(lambda token: " " if token["quiet"] else token.group(), text)

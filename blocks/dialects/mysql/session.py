@@ -13,7 +13,7 @@ from pymysql.converters import escape_string
 from blocks.dialects.mysql.source_errors import code_of, translated
 from blocks.dialects.mysql.source_url import connect_arguments, may_be_plain, redact
 from schemas.errors import ConfigError
-from schemas.table import Table
+from schemas.table import QUERY, Table
 from schemas.table_name import DEFAULT_SCHEMA, TableName
 
 OLDEST_MARIADB, OLDEST_MYSQL = (10, 5), (8, 0)
@@ -157,8 +157,13 @@ def quote(name: str) -> str:
 
 
 def quoted_table(table: Table) -> str:
-    """Return a table's name for a statement."""
-    return f"{quote(table.schema_name)}.{quote(table.name)}"
+    """Return a table's name for a statement; of a query, the one for people."""
+    return f"{quote(table.schema_name)}.{quote(table.name)}" if table.query is None else table.quoted
+
+
+def relation(table: Table) -> str:
+    """Return what stands in FROM: a table, or a query in brackets, in which a comment at its end swallows nothing."""
+    return quoted_table(table) if table.query is None else f"(\n{table.query}\n) AS {quote(QUERY)}"
 
 
 def literal(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from blocks.dialects.mysql.decode import decode
-from blocks.dialects.mysql.session import Connection, quoted_table, session
+from blocks.dialects.mysql.session import Connection, relation, session
 from blocks.dialects.mysql.source_errors import translated
 from blocks.dialects.mysql.statements import checked_columns, count_rows, export_rows, slice_predicate
 from blocks.dialects.mysql.wire import read_columns
@@ -31,12 +31,12 @@ class MySQLSnapshot:
     def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
         with translated(self.connection.url):
-            query = count_rows(quoted_table(job.table), slice_predicate(job, rows))
+            query = count_rows(relation(job.table), slice_predicate(job, rows))
             return int(self.connection.one(query)[0])
 
     def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
-        query = export_rows(quoted_table(job.table), job.columns, slice_predicate(job, rows), digest=digest)
+        query = export_rows(relation(job.table), job.columns, slice_predicate(job, rows), digest=digest)
         checked = checked_columns(job.columns)
         with translated(self.connection.url):
             for columns in read_columns(self.connection, query, job.rows_at_once(MAX_BATCH_ROWS), BATCH_BYTES):

@@ -17,8 +17,9 @@ from blocks.dialects.mysql.deleter import MySQLDeleter
 from blocks.dialects.mysql.fields import write_fields
 from blocks.dialects.mysql.inspection import families_refused
 from blocks.dialects.mysql.moments import last_moment_not_after
+from blocks.dialects.mysql.query import describe_query
 from blocks.dialects.mysql.restore import MySQLStaging
-from blocks.dialects.mysql.session import Connection, quoted_table, session
+from blocks.dialects.mysql.session import Connection, quoted_table, relation, session
 from blocks.dialects.mysql.snapshot import MySQLSnapshot
 from blocks.dialects.mysql.source_errors import translated
 from blocks.dialects.mysql.types import as_text
@@ -73,6 +74,10 @@ class MySQLSession:
     def describe(self, name: TableName) -> Table:
         """Return what the catalog says of a table."""
         return catalog.describe(self.connection, name)
+
+    def describe_query(self, name: TableName, query: str, label: str) -> Table:
+        """Return what a query gives, as the server announces it."""
+        return describe_query(self.connection, name, query, label)
 
     def derived_column(self, table: Table, name: str, expression: str) -> Column:
         """Return how the value of an expression is stored."""
@@ -132,7 +137,7 @@ class MySQLSession:
 
     def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
-        query = statements.count_rows(quoted_table(job.table), statements.slice_predicate(job, rows))
+        query = statements.count_rows(relation(job.table), statements.slice_predicate(job, rows))
         return int(self.connection.one(query)[0])
 
     def count_keys(self, table: Table, key: tuple[Column, ...], keys: tuple[pa.StringArray, ...]) -> int:

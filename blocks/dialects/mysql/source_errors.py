@@ -48,6 +48,14 @@ def code_of(error: BaseException) -> int:
     return first if isinstance(first, int) else 0
 
 
+def is_passing(error: pymysql.Error) -> bool:
+    """Return whether an error says nothing of the statement: a lost connection, somebody else's lock."""
+    code = code_of(error)
+    if not code:  # without a number: the socket's own
+        return isinstance(error, pymysql.OperationalError | pymysql.InterfaceError)
+    return code in _PASSING or code in COLLISIONS
+
+
 @contextmanager
 def translated(url: str) -> Iterator[None]:
     """Turn the driver's errors into Tidegate's, without secrets in their text."""

@@ -1,6 +1,6 @@
 """What PostgreSQL's catalog says of a table: its columns, keys, rights, and who depends on its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -90,11 +90,7 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
             f"{schema_name}.{name} is not a table (pg_class.relkind is {kind!r}).",
             next_step="Name the table behind it.",
         )
-    if encoding == "SQL_ASCII":
-        raise ConfigError(
-            "The database's encoding is SQL_ASCII: its bytes have no agreed meaning as text, so they cannot be kept.",
-            next_step="Convert the database to UTF8 first.",
-        )
+    check_encoding(encoding)
     with _qualified_types(connection):
         columns = tuple(
             plan_column(column, TypeInfo(full_name, base, typmod), nullable=nullable, generated=generated)
@@ -114,6 +110,19 @@ def describe(connection: Connection, schema_name: str, name: str) -> Table:
         referenced_by=referenced_by(connection, oid),
         utf8=encoding == "UTF8",
     )
+
+
+def check_encoding(encoding: str) -> None:
+    """Refuse a database that does not say what its texts are.
+
+    Raises:
+        ConfigError: Its encoding is SQL_ASCII.
+    """
+    if encoding == "SQL_ASCII":
+        raise ConfigError(
+            "The database's encoding is SQL_ASCII: its bytes have no agreed meaning as text, so they cannot be kept.",
+            next_step="Convert the database to UTF8 first.",
+        )
 
 
 @contextmanager
@@ -151,21 +160,26 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
         ConfigError: The text is not one expression over a row of this table.
     """
     try:
-        check_expression(connection, table.quoted, expression)
-        query = statement(f"SELECT (\n{expression}\n) FROM {table.quoted} LIMIT 0")
+        check_expression(connection, table.relation, expression)
+        query = statement(f"SELECT (\n{expression}\n) FROM {table.relation} LIMIT 0")
         result = connection.execute(query, prepare=True).pgresult
     except psycopg.Error as error:
         raise ConfigError(f"columns.derive.{name}: {str(error).strip()}", next_step="Correct the expression.") from None
     assert result is not None
+    (info,) = types_of(connection, [(result.ftype(0), result.fmod(0))])
+    return plan_column(name, info, nullable=True, derived=expression)
+
+
+def types_of(connection: Connection, announced: Sequence[tuple[int, int]]) -> list[TypeInfo]:
+    """Return the types of a result's columns, announced as (oid, modifier)."""
     with _qualified_types(connection):
-        found = connection.execute(_TYPE, [result.ftype(0), result.fmod(0)]).fetchone()
-    assert found is not None
-    return plan_column(name, TypeInfo(*found), nullable=True, derived=expression)
+        found = [connection.execute(_TYPE, [oid, modifier]).fetchone() for oid, modifier in announced]
+    return [TypeInfo(*row) for row in found if row is not None]
 
 
 def average_row_bytes(connection: Connection, table: Table) -> int:
     """Return how large a row of the table is as text, judged by a few hundred of them; 0 if it is empty."""
-    sample = f"SELECT avg(octet_length(row::text)) FROM (SELECT * FROM {table.quoted} LIMIT 300) AS row"
+    sample = f"SELECT avg(octet_length(row::text)) FROM (SELECT * FROM {table.relation} LIMIT 300) AS row"
     return int((connection.execute(statement(sample)).fetchone() or (0,))[0] or 0)
 
 

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 
 from blocks.dialects.postgresql.catalog import describe
 from blocks.dialects.postgresql.inspection import check_export
+from blocks.dialects.postgresql.query import describe_query
 from blocks.dialects.postgresql.session import Connection, session, translated
 from schemas.reading import Reading
+from schemas.table import Table
+from schemas.table_name import TableName
 
 _IDENTITY = "SELECT (SELECT system_identifier FROM pg_control_system()), current_database(), pg_is_in_recovery()"
 # Of a replica: what it has replayed. Of a primary: what it has written.
@@ -62,13 +65,20 @@ def _identity(connection: Connection) -> tuple[int, str, bool]:
 
 def _other_table(replica: Connection, job: Reading) -> Iterator[tuple[str, str]]:
     name = job.table.quoted
-    if describe(replica, job.table.schema_name, job.table.name).columns != job.table.columns:
+    if _described(replica, job).columns != job.table.columns:
         yield (
             f"The replica does not have the columns of {name} as the primary has them now: it is behind.",
             "Run it again once the replica has caught up (pg_stat_replication on the primary).",
         )
         return
     check_export(replica, job)
+
+
+def _described(replica: Connection, job: Reading) -> Table:
+    table = job.table
+    if table.query is None:
+        return describe(replica, table.schema_name, table.name)
+    return describe_query(replica, TableName(table.schema_name, table.name), table.query, f"{job.label}.query")
 
 
 def is_behind(primary_url: str, replica_url: str) -> bool:

@@ -17,6 +17,7 @@ from blocks.dialects.postgresql.family import PostgresFamily
 from blocks.dialects.postgresql.fields import write_fields
 from blocks.dialects.postgresql.partitions import PostgresPartitions, partitions_of
 from blocks.dialects.postgresql.pressure import PostgresPressure
+from blocks.dialects.postgresql.query import describe_query
 from blocks.dialects.postgresql.restore import PostgresStaging
 from blocks.dialects.postgresql.session import Connection, session, statement, translated
 from blocks.dialects.postgresql.statements import (
@@ -76,6 +77,10 @@ class PostgresSession:
         """Return what the catalog says of a table."""
         return catalog.describe(self.connection, name.schema_name, name.name)
 
+    def describe_query(self, name: TableName, query: str, label: str) -> Table:
+        """Return what a query gives, as the server announces it."""
+        return describe_query(self.connection, name, query, label)
+
     def derived_column(self, table: Table, name: str, expression: str) -> Column:
         """Return how the value of an expression is stored."""
         return catalog.derived_column(self.connection, table, name, expression)
@@ -126,7 +131,7 @@ class PostgresSession:
 
     def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
-        query = count_rows(job.table.quoted, slice_predicate(job, rows))
+        query = count_rows(job.table.relation, slice_predicate(job, rows))
         return int((self.connection.execute(statement(query)).fetchone() or (0,))[0])
 
     def count_keys(self, table: Table, key: tuple[Column, ...], keys: tuple[pa.StringArray, ...]) -> int:
@@ -186,12 +191,12 @@ class PostgresSnapshot:
 
     def count(self, job: Reading, rows: Slice) -> int:
         """Return the number of rows."""
-        return self.held.number(count_rows(job.table.quoted, slice_predicate(job, rows)))
+        return self.held.number(count_rows(job.table.relation, slice_predicate(job, rows)))
 
     def read(self, job: Reading, rows: Slice, *, digest: bool) -> Iterator[RowBatch]:
         """Yield the rows."""
         predicate = slice_predicate(job, rows)
-        query = export_rows(job.table.quoted, job.columns, predicate, digest=digest, utf8=job.table.utf8)
+        query = export_rows(job.table.relation, job.columns, predicate, digest=digest, utf8=job.table.utf8)
         return stream(
             self.held.url, query, job.columns,
             key=job.key, snapshot=self.held.id, batch_rows=job.rows_at_once(MAX_BATCH_ROWS),

@@ -9,7 +9,7 @@ from blocks.dialects.sqlite.dependents import SCHEMA, referenced_by
 from blocks.dialects.sqlite.moments import DEFAULT, UNIX_SECONDS, Value, format_named, guess_format
 from blocks.dialects.sqlite.operators_sql import WrongExpression, check_expression
 from blocks.dialects.sqlite.session import Connection
-from blocks.dialects.sqlite.types import plan_column
+from blocks.dialects.sqlite.types import plan_column, reference
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
@@ -48,8 +48,13 @@ def describe(connection: Connection, path: Path, name: TableName) -> Table:
     key = tuple(primary[place] for place in sorted(primary))
     numbered = _is_row_number(connection, name.name, key, without_rowid=without_rowid)
     planned = tuple(
-        _planned(connection, quoted, column, declared, nullable=nullable and not (numbered and column in key),
-                 generated=generated, backwards=not without_rowid)
+        with_format(
+            connection, quoted, quoted,
+            plan_column(
+                column, declared, nullable=nullable and not (numbered and column in key), generated=generated
+            ),
+            backwards=not without_rowid,
+        )
         for column, declared, nullable, generated in columns
     )  # fmt: skip
     not_null_names = {column.name for column in planned if not column.nullable}
@@ -85,13 +90,20 @@ def _kind(connection: Connection, path: Path, name: TableName) -> tuple[str, boo
     )
 
 
-def _planned(
-    connection: Connection, table: str, name: str, declared: str, *, nullable: bool, generated: bool, backwards: bool
-) -> Column:
-    column = plan_column(name, declared, nullable=nullable, generated=generated)
+def with_format(connection: Connection, relation: str, alias: str, column: Column, *, backwards: bool) -> Column:
+    """Return a column of moments with the format in which its rows have them, and any other as it is.
+
+    Args:
+        connection: To the database.
+        relation: What stands in FROM.
+        alias: What its columns stand with.
+        column: The column.
+        backwards: Whether rows can be read from the end, too.
+    """
     if column.kind is not Kind.TIMESTAMP:
         return column
-    return column.model_copy(update={"text_format": guess_format(_sample(connection, table, name, backwards))})
+    values = _sample(connection, relation, reference(alias, column), backwards)
+    return column.model_copy(update={"text_format": guess_format(values)})
 
 
 def as_time(connection: Connection, table: Table, column: Column) -> Column | None:
@@ -101,7 +113,8 @@ def as_time(connection: Connection, table: Table, column: Column) -> Column | No
     """
     if column.kind not in {Kind.TEXT, Kind.INTEGER} or column.exact_text:
         return None
-    sample = [value for value in _sample(connection, table.quoted, column.name, backwards=False) if value is not None]
+    values = _sample(connection, table.relation, reference(table.alias, column), backwards=False)
+    sample = [value for value in values if value is not None]
     name = guess_format(sample) if sample else DEFAULT if column.kind is Kind.TEXT else UNIX_SECONDS
     moments = [moment for value in sample if (moment := format_named(name).read(value)) is not None]
     likely = [moment for moment in moments if column.kind is Kind.TEXT or moment.year in _OUR_TIME]
@@ -110,13 +123,12 @@ def as_time(connection: Connection, table: Table, column: Column) -> Column | No
     return column.model_copy(update={"kind": Kind.TIMESTAMP, "text_format": name})
 
 
-def _sample(connection: Connection, table: str, name: str, backwards: bool) -> Iterator[Value]:
+def _sample(connection: Connection, relation: str, text: str, backwards: bool) -> Iterator[Value]:
     """Yield values from both ends of a table: how moments are written may have changed over its life."""
-    text = f"{table}.{quote_identifier(name)}"
     value = f"CASE typeof({text}) WHEN 'text' THEN CAST({text} AS BLOB) WHEN 'blob' THEN NULL ELSE {text} END"
     order = [""] + ([" ORDER BY rowid DESC"] if backwards else [])
     for (found,) in chain.from_iterable(
-        connection.execute(f"SELECT {value} FROM {table}{ends} LIMIT {SAMPLE_ROWS}") for ends in order
+        connection.execute(f"SELECT {value} FROM {relation}{ends} LIMIT {SAMPLE_ROWS}") for ends in order
     ):
         yield found.decode(errors="replace") if isinstance(found, bytes) else found
 
@@ -177,7 +189,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
     types = {
         storage
         for (storage,) in connection.execute(
-            f"SELECT typeof((\n{expression}\n)) FROM {table.quoted} LIMIT {SAMPLE_ROWS}"
+            f"SELECT typeof((\n{expression}\n)) FROM {table.relation} LIMIT {SAMPLE_ROWS}"
         )
     } - {"null"}
     # Several storage classes, or none at all, promise nothing: literals.
@@ -187,8 +199,8 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
 
 def average_row_bytes(connection: Connection, table: Table) -> int:
     """Return how large a row of the table is, judged by a few hundred of them; 0 if it is empty."""
-    sizes = " + ".join(f"coalesce(length(CAST({table.quoted}.{column.quoted} AS BLOB)), 0)" for column in table.columns)
-    found = connection.execute(f"SELECT avg(size) FROM (SELECT {sizes} AS size FROM {table.quoted} LIMIT 300)")
+    sizes = " + ".join(f"coalesce(length(CAST({table.alias}.{column.quoted} AS BLOB)), 0)" for column in table.columns)
+    found = connection.execute(f"SELECT avg(size) FROM (SELECT {sizes} AS size FROM {table.relation} LIMIT 300)")
     return int(found.fetchone()[0] or 0)
 
 

@@ -32,7 +32,7 @@ def check_export(connection: Connection, job: Reading) -> None:
             ) from None
     # SQLite plans the export, so that what is left to go wrong is found before the first window.
     predicate = f"true{operators_predicate(job.where)}"
-    connection.execute(f"EXPLAIN {export_rows(job.table.quoted, job.columns, predicate, with_digest=True)}").close()
+    connection.execute(f"EXPLAIN {export_rows(job.table, job.columns, predicate, with_digest=True)}").close()
 
 
 def families_refused(job: Reading) -> ConfigError:

@@ -28,7 +28,7 @@ def check_expression(connection: Connection, table: Table, expression: str) -> N
         WrongExpression: It says what SQLite says about it.
     """
     for left, right in (("(", ")"), ("(CASE WHEN", "THEN 1 END)")):
-        query = f"EXPLAIN SELECT 1 FROM {table.quoted} WHERE {left}\n{expression}\n{right} IS NOT NULL"
+        query = f"EXPLAIN SELECT 1 FROM {table.relation} WHERE {left}\n{expression}\n{right} IS NOT NULL"
         try:
             connection.execute(query).close()
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:

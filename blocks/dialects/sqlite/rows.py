@@ -48,7 +48,7 @@ def read_rows(
         UnsupportedValue: A value does not fit the type its column is stored as; the message names column and key.
         SourceError: SQLite failed.
     """
-    query = export_rows(table.quoted, columns, predicate, with_digest=with_digest)
+    query = export_rows(table, columns, predicate, with_digest=with_digest)
     try:
         cursor = connection.execute(query)
         while rows := cursor.fetchmany(batch_rows):
@@ -162,12 +162,12 @@ def _not_utf8(
 ) -> UnsupportedValue:
     """Return the refusal that names the first text that is no UTF-8."""
     keys = [column for column in columns if column.name in key]
-    shown = "".join(f", CAST({reference(table.quoted, column)} AS BLOB)" for column in keys)
+    shown = "".join(f", CAST({reference(table.alias, column)} AS BLOB)" for column in keys)
     for column in columns:
-        name = reference(table.quoted, column)
+        name = reference(table.alias, column)
         found = connection.execute(
-            f"SELECT hex(CAST({name} AS BLOB)){shown} FROM {table.quoted} "
-            f"WHERE {not_utf8(table.quoted, column, predicate)} LIMIT 1"
+            f"SELECT hex(CAST({name} AS BLOB)){shown} FROM {table.relation} "
+            f"WHERE {not_utf8(table.alias, column, predicate)} LIMIT 1"
         ).fetchone()
         if found:
             texts = (value.decode(errors="backslashreplace") for value in found[1:])

@@ -16,6 +16,7 @@ from blocks.delete_by_proof import Family
 from blocks.dialects.sqlite import catalog, deleter, inspection
 from blocks.dialects.sqlite.lock import archiver_lock
 from blocks.dialects.sqlite.moments import format_named
+from blocks.dialects.sqlite.query import describe_query
 from blocks.dialects.sqlite.restore import SqliteStaging
 from blocks.dialects.sqlite.rows import MAX_BATCH_ROWS, read_rows
 from blocks.dialects.sqlite.session import Connection, database_path, session, transaction
@@ -88,6 +89,10 @@ class SqliteSession:
     def describe(self, name: TableName) -> Table:
         """Return what the catalog says of a table, with the format of its moments as its rows have it."""
         return catalog.describe(self.connection, self.path, name)
+
+    def describe_query(self, name: TableName, query: str, label: str) -> Table:
+        """Return what a query gives, as its tables declare it and its rows have it."""
+        return describe_query(self.connection, name, query, label)
 
     def derived_column(self, table: Table, name: str, expression: str) -> Column:
         """Return how the value of an expression is stored."""
@@ -235,5 +240,5 @@ class SqliteSnapshot:
 
 
 def _count(connection: Connection, job: Reading, rows: Slice) -> int:
-    (count,) = connection.execute(count_rows(job.table.quoted, slice_predicate(job, rows))).fetchone()
+    (count,) = connection.execute(count_rows(job.table.relation, slice_predicate(job, rows))).fetchone()
     return int(count)

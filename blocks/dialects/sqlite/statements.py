@@ -12,6 +12,7 @@ from blocks.source import Since, Slice
 from schemas.column_plan import Column
 from schemas.job import Job
 from schemas.reading import Reading
+from schemas.table import Table
 from schemas.window import Window, WindowUnit
 
 
@@ -30,7 +31,7 @@ def slice_predicate(job: Reading, rows: Slice) -> str:
 
 
 def _since(job: Reading, since: Since) -> str:
-    name, value = reference(job.table.quoted, since.column), since.value
+    name, value = reference(job.table.alias, since.column), since.value
     if isinstance(value, int):
         later = f"{name} >= {value}"
     else:
@@ -68,16 +69,16 @@ def out_of_time(table: str, time: Column, where: str | None) -> str:
     )
 
 
-def export_rows(table: str, columns: tuple[Column, ...], predicate: str, *, with_digest: bool) -> str:
+def export_rows(table: Table, columns: tuple[Column, ...], predicate: str, *, with_digest: bool) -> str:
     """Return the query that reads rows for the lake, each with the digest of its canonical text at the end.
 
     Columns are named `c0`, `c1`, … so that errors name them without a doubt.
     """
-    values = [reference(table, column) for column in columns]
+    values = [reference(table.alias, column) for column in columns]
     reads = [f"{read_expression(c, v)} AS c{i}" for i, (c, v) in enumerate(zip(columns, values, strict=True))]
     if with_digest:
         reads.append(f"{digest(columns, values)} AS digest")
-    return f"SELECT {', '.join(reads)} FROM {table} WHERE {predicate}"
+    return f"SELECT {', '.join(reads)} FROM {table.relation} WHERE {predicate}"
 
 
 def row_digest(table: str, columns: tuple[Column, ...]) -> str:

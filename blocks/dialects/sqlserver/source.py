@@ -91,6 +91,13 @@ class SqlServerSession:
         """Return what the catalog says of a table."""
         return describe(self.connection, name)
 
+    def describe_query(self, name: TableName, query: str, label: str) -> Table:
+        """Refuse: what a query gives was never read from a server."""
+        raise ConfigError(
+            f"{label}: queries are not supported for sources of type sqlserver.",
+            next_step="Read the tables that it is made of, and join them in a pipeline.",
+        )
+
     def derived_column(self, table: Table, name: str, expression: str) -> Column:
         """Return how the value of an expression is stored."""
         return derived_column(self.connection, table, name, expression)
