@@ -26,7 +26,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=/path/to/python names the interpreter of a new .venv; ARGS='...' is handed on (demo, test, torture, bench)"
 
-demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a minute, nothing left running
+demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a minute (ARGS=shop: the rest of the lake)
 	@$(BIN)/tidegate demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, on a real PostgreSQL, S3 and Prefect server
@@ -40,9 +40,12 @@ lint: $(VENV)/.dev ## Check style and types
 torture: $(VENV)/.dev ## Kill 500 runs at random and play 2,000 schedules of 60 steps; an hour or more
 	$(BIN)/python tests/faults/torture.py $(ARGS)
 
-bench: $(VENV)/.dev ## Measure against COPY, DuckDB, the usual delete loop and pt-archiver
+bench: $(VENV)/.dev ## Measure against COPY, DuckDB, the usual delete loop, pt-archiver and dlt
 	$(BIN)/python benchmarks/archive.py $(ARGS)
 	$(BIN)/python benchmarks/purge.py
+	$(BIN)/python benchmarks/ingest_csv.py
+	$(BIN)/python benchmarks/ingest_sql.py
+	$(BIN)/python benchmarks/build.py
 
 clean: ## Remove the environment, the demo's folder and all caches
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,25 +1,25 @@
-"""A CSV file into Parquet: Tidegate's typed and guarded read beside DuckDB's own COPY, in one run.
+"""A CSV file into the raw layer, through a gate: beside DuckDB's own COPY, in one run.
 
     python benchmarks/ingest_csv.py                  # 1,000 MB
     python benchmarks/ingest_csv.py --megabytes 100  # a quick look
 
 Each contestant is a process of its own; wall time, CPU and peak memory are the operating system's figures for the whole
-process, imports included. Tidegate's part finds out the dialect and the types, looks through all bytes for other
-encodings and NULs, checks of every value that its type keeps it, writes in the file's order, and counts the records by
-another reader. DuckDB's part is `COPY (FROM read_csv(…)) TO … (FORMAT parquet, COMPRESSION zstd)`.
+process, imports included. Tidegate's part is the whole ingestion: it finds out the dialect and the types, looks through
+all bytes for other encodings and NULs, checks of every value that its type keeps it, counts the records by another
+reader, has every row judged by a Pandera model, and commits with checksums. DuckDB's part is
+`COPY (FROM read_csv(…)) TO … (FORMAT parquet, COMPRESSION zstd)`.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import duckdb
+import yaml
 from measured import Measured, aim, machine, measure
 
 from blocks.duck import duck, text_literal
@@ -59,26 +59,24 @@ def by_duckdb(path: Path, folder: Path) -> dict[str, float]:
 
 
 def by_tidegate(path: Path, folder: Path) -> dict[str, float]:
-    from blocks.file_formats.open_file import open_file
-    from blocks.write_query import write_query
-    from schemas.sources.file_format import FileFormat
+    from tasks.ingest.ingest_table import ingest_table
 
-    times = [time.monotonic()]
-    with duck(Settings(memory_limit=MEMORY_LIMIT)) as connection:
-        records = open_file(connection, path, path.name, FileFormat(), folder)
-        times.append(time.monotonic())
-        written = sum(file.rows for file in write_query(connection, records.query, folder, ordered=True))
-        times.append(time.monotonic())
-        counted = records.count()
-        times.append(time.monotonic())
-    if written != counted:
-        raise SystemExit(f"wrote {written} rows, counted {counted}")
-    opened, wrote, count = (b - a for a, b in pairwise(times))
-    return {"rows": written, "open_s": opened, "write_s": wrote, "count_s": count}
+    table = {"name": "orders", "files": path.name, "gate": "ingest_csv_gate:Orders"}
+    source = {"name": "drops", "type": "files", "path": str(path.parent), "settle_s": 0, "tables": [table]}
+    (folder / "config").mkdir()
+    for name, content in (
+        ("settings", {"lake": "./lake", "memory_limit": MEMORY_LIMIT}),
+        ("sources", {"sources": [source]}),
+    ):
+        (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    report = ingest_table(folder / "config", "drops", "orders", "bench")
+    if report.error:
+        raise SystemExit(report.error)
+    return {"rows": report.rows}
 
 
 def compare(path: Path, folder: Path, rounds: int) -> dict[str, Measured]:
-    figures = {"DuckDB's COPY": Measured(), "Tidegate": Measured()}
+    figures = {"DuckDB's COPY": Measured(), "Tidegate, with a gate": Measured()}
     for _ in range(rounds):
         for contestant, measured in figures.items():
             with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -96,16 +94,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.contestant:
         contestant, path, folder = options.contestant
-        run = by_tidegate if contestant == "Tidegate" else by_duckdb
+        run = by_tidegate if contestant != "DuckDB's COPY" else by_duckdb
         print(json.dumps(run(Path(path), Path(folder))))
         return
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
         path = Path(name) / "orders.csv"
         size_bytes = generate(path, options.megabytes)
         figures = compare(path, Path(name), options.rounds)
-    rival, ours = figures["DuckDB's COPY"], figures["Tidegate"]
+    rival, ours = figures["DuckDB's COPY"], figures["Tidegate, with a gate"]
     ratio = median(a / b for a, b in zip(ours.wall_s, rival.wall_s, strict=True))
-    parts = {key: median(said[key] for said in ours.said) for key in ("open_s", "write_s", "count_s")}
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. CSV of {size_bytes / 1e6:,.0f} MB, "
         f"{ours.said[0]['rows']:,} rows × 10 columns, {options.rounds} rounds: medians.",
@@ -114,11 +111,9 @@ def main() -> None:
         "|---|---|---|---|",
         *(f"| {name} | {m.row()[0]:.1f} | {m.row()[1]:.1f} | {m.row()[2]:.0f} |" for name, m in figures.items()),
         "",
-        f"Tidegate: open {parts['open_s']:.1f} s, write {parts['write_s']:.1f} s, count {parts['count_s']:.1f} s.",
-        "",
         "| aim | measured | |",
         "|---|---|---|",
-        aim("at most 1.5 × DuckDB's COPY", f"{ratio:.2f} ×", ratio <= 1.5),
+        aim("with the gate, at most 1.5 × DuckDB's COPY", f"{ratio:.2f} ×", ratio <= 1.5),
         aim("peak memory under 1,300 MB with a limit of 1 GB", f"{ours.row()[2]:.0f} MB", ours.row()[2] < 1300),
     ]
     text = "\n".join(lines) + "\n"

@@ -12,10 +12,11 @@ from prefect.runtime import flow_run
 from blocks.open_lake import open_lake
 from schemas.build_report import BuildReport
 from schemas.project import Project
+from tasks.build.dbt_project import run_dbt
 from tasks.build.order import plan_build
 from tasks.build.schedule import collect_build, run_plan
 from tasks.catalog.tidy_run_log import tidy_run_log
-from tasks.prefect_tasks import build_task
+from tasks.prefect_tasks import build_task, dbt_task
 from tasks.publish_report import publish_build
 
 
@@ -57,6 +58,13 @@ def build_pipelines(
         ),
         project.settings.parallel_windows,
     )
+    if plan.dbt:
+        reports += run_dbt(
+            reports,
+            lambda lost, planned: dbt_task.submit(
+                config_dir=config_dir, run_id=run_id, full=full, dry_run=dry_run, lost=lost, planned=planned
+            ),
+        )
     disabled = () if pipelines else tuple(p.name for p in project.pipelines if not p.enabled)
     if not dry_run:
         tidy_run_log(project.settings)

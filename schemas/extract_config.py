@@ -75,7 +75,7 @@ def _one_folder(name: str) -> str:
 
 
 # A query begins like one; what else it is, the database says before anything runs.
-_QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b", re.IGNORECASE | re.DOTALL)
+_QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*(?:select|with|values)\b", re.IGNORECASE | re.DOTALL)
 
 
 class ExtractTable(ConfigModel):

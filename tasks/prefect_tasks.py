@@ -21,6 +21,7 @@ from blocks.stop import StopRequest
 from schemas.errors import Interrupted, is_transient
 from tasks.audit import audit
 from tasks.build.build_pipeline import build_pipeline
+from tasks.build.dbt_project import build_dbt
 from tasks.erase import erase_rows
 from tasks.expire import expire_windows
 from tasks.export import export_window
@@ -89,6 +90,7 @@ publish_task = task(name="publish", task_run_name="publish-{placement.target}", 
 )
 # A table that was built is not built again: a second attempt finds that nothing has changed since.
 build_task = task(name="build", task_run_name="build-{pipeline}", cache_policy=NO_CACHE, **RETRYING)(build_pipeline)
+dbt_task = task(name="build-dbt", cache_policy=NO_CACHE, **RETRYING)(build_dbt)
 audit_task = task(name="audit", cache_policy=NO_CACHE, **RETRYING)(audit)
 orphans_task = task(name="remove-orphans", cache_policy=NO_CACHE, **RETRYING)(remove_orphans)
 

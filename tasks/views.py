@@ -1,30 +1,33 @@
 """The lake as DuckDB views: of committed generations only, the newest version of each key first.
 
-For each dataset there are two views: `flights` with the newest version of each key, and `flights__history` with
-every version and the columns `_window_start`, `_generation` and `_taken_at`. A dataset in a folder, `crm/orders`, is
-the view `orders` of the schema `crm`. The partition keys that come from the time column (`year`, `month`, `day`,
-`hour`) are integer columns. A condition on partition keys keeps the other partitions' files unopened. What the lake's
-records say of all datasets is in the schema `catalog`.
+For each dataset there are three views: `flights` with the newest version of each key, `flights__history` with every
+version and the columns `_window_start`, `_generation` and `_taken_at`, and `flights__quarantine` with the rows that a
+gate or a check put aside, each with its `_reason`. A dataset in a folder, `crm/orders`, is the view `orders` of the
+schema `crm`. The partition keys that come from the time column (`year`, `month`, `day`, `hour`) are integer columns. A
+condition on partition keys keeps the other partitions' files unopened. What the lake's records say of all datasets is
+in the schema `catalog`.
 """
 
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NoReturn
 
 import duckdb
 
-from blocks.duck import duck
+from blocks.duck import duck, read_files
 from blocks.lake import Lake
 from blocks.ledger import Ledger, datasets
 from schemas.column_plan import quote_identifier
 from schemas.config import Settings
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError, LakeError
+from tasks.build.expressions import NotOneExpression, syntax_tree, walk, writes
 from tasks.current_state import current_state
 from tasks.versions import Versions
 
-HISTORY = "__history"
+HISTORY, QUARANTINE = "__history", "__quarantine"
 _UNCHANGED = "The lake is as it was: queries only read it."
 # Statements about views as such, or that name them in some roundabout way: then all views have to be there.
 _CATALOG = re.compile(r"\b(show|information_schema|sqlite_master|query|query_table|duckdb_\w+|pg_\w+)\b", re.IGNORECASE)
@@ -32,6 +35,9 @@ _CATALOG = re.compile(r"\b(show|information_schema|sqlite_master|query|query_tab
 _RECORDS = re.compile(r"""\bcatalog"?\s*\.""", re.IGNORECASE)
 _SPACE = r"(\s|--[^\n]*\n|/\*.*?\*/)*"
 _EXPLAIN = re.compile(rf"{_SPACE}explain\s+(analyze\b|\([^)]*\))?", re.IGNORECASE | re.DOTALL)
+# DuckDB lets these stand in WITH, and calls the whole of it a SELECT.
+_WRITE = frozenset({b"COPY", b"INSERT", b"UPDATE", b"DELETE"})
+_RUNS_SQL = frozenset({"json_execute_serialized_sql"})
 _PIVOT = re.compile(rf"{_SPACE}(from|with|pivot)\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -129,12 +135,17 @@ def _create_views(connection: duckdb.DuckDBPyConnection, lake: Lake, dataset: st
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name)} AS {now.newest()}")
     connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name + HISTORY)} AS {every.history()}")
+    aside = [lake.duckdb_path(f.path) for g in current_state(generations) for f in g.quarantine]
+    put_aside = f"SELECT *, CAST(NULL AS VARCHAR) AS _reason FROM ({now.newest()}) WHERE false"
+    if aside:
+        put_aside = f"SELECT * FROM {read_files(aside)[:-1]}, union_by_name = true)"
+    connection.execute(f"CREATE VIEW {schema}.{quote_identifier(name + QUARANTINE)} AS {put_aside}")
 
 
 def _claim(dataset: str, views: dict[str, str]) -> None:
     """Refuse two datasets whose views DuckDB could not tell apart; it ignores case."""
     name = (dataset if "/" in dataset else f"main/{dataset}").casefold()
-    for view in (name, name + HISTORY):
+    for view in (name, name + HISTORY, name + QUARANTINE):
         if view in views:
             raise ConfigError(
                 f"The datasets {views[view]!r} and {dataset!r} would both have the view {view!r}.",
@@ -173,8 +184,28 @@ def _refuse_unless_it_reads(sql: str, parser: duckdb.DuckDBPyConnection) -> None
     elif kind == duckdb.StatementType.MULTI:  # what PIVOT comes apart into
         if not _PIVOT.match(sql):
             _refuse(kind.name)
+        if writing := _in_brackets(sql):
+            _refuse(writing)
     elif kind != duckdb.StatementType.SELECT:
         _refuse(kind.name)
+    else:
+        try:
+            nodes = list(walk(syntax_tree(parser, sql)))
+        except NotOneExpression:  # a SELECT of which DuckDB gives no syntax tree
+            writing = _in_brackets(sql)
+        else:
+            called = {str(node.get("function_name", "")).casefold() for node in nodes}
+            writing = writes(nodes) or next(iter(called & _RUNS_SQL), "")
+        if writing:
+            _refuse(writing)
+
+
+def _in_brackets(sql: str) -> str:
+    """Return the statement that writes in WITH, or "": of what PIVOT comes apart into, DuckDB gives no syntax tree."""
+    text = sql.encode()  # places are counted in bytes
+    starts = [place for place, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
+    words = [re.split(rb"\W", text[place : place + 8])[0].upper() or text[place : place + 1] for place in starts]
+    return next((word.decode() for before, word in pairwise(words) if before == b"(" and word in _WRITE), "")
 
 
 def _refuse(kind: str) -> NoReturn:

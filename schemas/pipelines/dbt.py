@@ -1,6 +1,6 @@
 """A dbt project that is built beside the pipelines, or in their place."""
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from schemas.config_model import ConfigModel, Name, ProjectPath, Text
 
@@ -22,4 +22,4 @@ class DbtProject(ConfigModel):
 
     project: ProjectPath
     target: Name = "tidegate"
-    vars: dict[Text, JsonValue] = {}
+    vars: dict[Text, JsonValue] = Field(default_factory=dict)

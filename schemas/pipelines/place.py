@@ -12,12 +12,13 @@ Layer = Literal["raw", "staging", "consume"]
 LAYERS = ("raw", "staging", "consume")
 USE_CASES = ("bi", "ml", "llm", "exports")
 # What the lake calls its views beside the tables, in any case of letters.
-_HISTORY = "__history"
+_OF_THE_LAKE = ("__history", "__quarantine")
 
 
 def _one_folder(name: str) -> str:
-    if name.casefold().endswith(_HISTORY):
-        raise ValueError(f"must not end in {_HISTORY}, which the lake's own views do")
+    taken = next((ending for ending in _OF_THE_LAKE if name.casefold().endswith(ending)), None)
+    if taken is not None:
+        raise ValueError(f"must not end in {taken}, which the lake's own views do")
     return safe_folder(name.replace("/", "?"))
 
 

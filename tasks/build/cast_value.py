@@ -7,6 +7,11 @@ from blocks.duck import text_literal
 # What people call types that DuckDB calls otherwise.
 _OTHER_NAMES = {"STRING": "VARCHAR", "DATETIME": "TIMESTAMP", "BOOL": "BOOLEAN", "TEXT": "VARCHAR"}
 _TIMES = frozenset({"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+_MOMENTS = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
+_WHOLE = frozenset({
+    "TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+    "UHUGEINT", "INT1", "INT2", "INT4", "INT8", "SHORT", "SIGNED", "LONG", "INT16", "INT32", "INT64", "INT128",
+})  # fmt: skip
 _TRUE = ("true", "t", "yes", "y", "on", "1", "si", "sí", "s", "verdadero")
 _FALSE = ("false", "f", "no", "n", "off", "0", "falso")
 
@@ -42,6 +47,15 @@ def cast_value(value: str, kind: str, into: str, date_format: str | None = None)
         pattern = text_literal(date_format)
         strict = f"CAST(strptime({value}, {pattern}) AS {wanted})"
         lenient = f"CAST(try_strptime({value}, {pattern}) AS {wanted})"
+    elif kind in _MOMENTS and wanted == "VARCHAR" and date_format is not None:
+        strict = lenient = f"strftime({value}, {text_literal(date_format)})"
+    elif kind == "VARCHAR" and wanted in _WHOLE:
+        # DuckDB makes 3 of the text 2.7.
+        number = f"TRY_CAST({value} AS DOUBLE)"
+        rounded = f"contains({value}, '.') AND {number} <> trunc({number})"
+        told = f"error('Could not convert string ' || {value} || ' to {wanted}')"
+        strict = f"CASE WHEN {rounded} THEN {told} ELSE {strict} END"
+        lenient = f"CASE WHEN {rounded} THEN NULL ELSE {lenient} END"
     elif kind == "VARCHAR" and wanted == "BOOLEAN":
         word = f"lower(trim({value}))"
         words = f"CASE WHEN {word} IN {_in(_TRUE)} THEN true WHEN {word} IN {_in(_FALSE)} THEN false"

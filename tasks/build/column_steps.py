@@ -1,6 +1,7 @@
 """The steps that change columns: their names, types and values. Each becomes one SELECT."""
 
 import re
+from decimal import Decimal
 
 from blocks.duck import text_literal
 from schemas.column_plan import quote_identifier
@@ -98,9 +99,11 @@ def fill_null(step: Step, given: FillNull) -> Compiled:
         column, kind = step.column(name), step.shape.types[name]
         literal = text_literal(text) if kind == "VARCHAR" else f"CAST({text_literal(text)} AS {kind})"
         try:
-            step.parser.execute(f"SELECT {literal}")
+            ((filled,),) = step.parser.execute(f"SELECT {literal}").fetchall()
         except Exception as error:  # noqa: BLE001 (whatever DuckDB says of a value that does not fit)
             raise step.refuse(f"values.{name}: {text!r} is no {kind}: {str(error).splitlines()[0]}") from None
+        if isinstance(filled, int | Decimal) and isinstance(value, int | float) and filled != Decimal(text):
+            raise step.refuse(f"values.{name}: {text!r} is no {kind}: it would become {filled}")
         values[name] = f"coalesce({column}, {literal})"
     return step.replacing(values)
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +13,10 @@ from schemas.errors import ConfigError
 from schemas.project import Project
 from tasks.build.dbt_database import DATABASE, Workspace
 from tasks.build.dbt_installed import LABEL, shown_path
+
+# What Python calls a thread of prefect-dbt's NodeTaskTracker.run_task_in_thread; nobody else waits for it.
+_TASK_THREAD = "(run_task)"
+_TASKS_S = 30.0
 
 Results = Mapping[str, Mapping[str, Any]]
 """What became of each node of the project, by its id, as dbt's `run_results.json` has it."""
@@ -64,10 +70,13 @@ def build_project(project: Project, workspace: Workspace, selected: Sequence[str
     )
     # No assets of Prefect's: a model is a table of the lake once its tests have passed, and not before.
     runner = PrefectDbtRunner(settings=settings, raise_on_failure=False, disable_assets=True)
+    before = set(threading.enumerate())
     try:
         answer = runner.invoke(words)
     except ValueError as error:  # how it says that dbt did not run
         raise _wrong(project, str(error)) from error
+    finally:
+        _wait_for_tasks(before)
     return _answer(project, workspace, answer)
 
 
@@ -76,6 +85,14 @@ def close_connections() -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     DuckDBConnectionManager.close_all_connections()
+
+
+def _wait_for_tasks(before: set[threading.Thread]) -> None:
+    """Wait for the tasks that stand for dbt's nodes: they report to Prefect's server when dbt is done already."""
+    until = time.monotonic() + _TASKS_S
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.endswith(_TASK_THREAD):
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _in_prefect() -> bool:

@@ -76,7 +76,7 @@ def plan_models(
     Raises:
         ConfigError: A model's table is one that a database's table was archived into.
     """
-    views: dict[View, object] = {**names_of(planned), **workspace.inputs}
+    views: dict[View, object] = {**names_of([*planned, *lost]), **workspace.inputs}
     reads = {name: reads_of(graph, name, views) for name in graph.nodes}
     edges = _needs(graph)
     tellers = {name: _tellers(graph, name) for name in graph.models}

@@ -1,7 +1,7 @@
 """One SQL expression of an operator: that it is one and no more, which columns it names, and whether it is steady."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ _VALUES = frozenset({
     "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user", "session_user",
     "user",
 })  # fmt: skip
+_WRITING = "_QUERY_NODE"
 _LEFT_OUT = ("distinct", "where_clause", "having", "qualify", "sample")
 
 
@@ -100,7 +101,18 @@ def is_steady(nodes: list[dict[str, Any]]) -> bool:
     """Return whether nothing in it changes from run to run by itself."""
     called = {str(node.get("function_name", "")).casefold() for node in nodes}
     named = {str(name).casefold() for node in nodes for name in node.get("column_names", ())[:1]}
-    return called.isdisjoint(_UNSTEADY_FUNCTIONS) and named.isdisjoint(_UNSTEADY_FUNCTIONS & _VALUES)
+    # With one moment, its age is that of today.
+    ages = any(str(n.get("function_name", "")).casefold() == "age" and len(n.get("children", ())) == 1 for n in nodes)
+    return not ages and called.isdisjoint(_UNSTEADY_FUNCTIONS) and named.isdisjoint(_UNSTEADY_FUNCTIONS & _VALUES)
+
+
+def writes(nodes: Iterable[dict[str, Any]]) -> str:
+    """Return the statement that writes, such as COPY or INSERT, if one stands among the nodes; or "".
+
+    DuckDB lets them stand in WITH, and calls the whole of it a SELECT.
+    """
+    kinds = (str(node.get("type", "")) for node in nodes)
+    return next((kind.removesuffix(_WRITING) for kind in kinds if kind.endswith(_WRITING)), "")
 
 
 def columns_in(node: object, bound: frozenset[str] = frozenset()) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from schemas.errors import ConfigError
+from schemas.pipelines.dbt import PIPELINE as DBT
 from schemas.pipelines.pipeline import Pipeline
 from schemas.project import PIPELINES_FILE, Project
+from tasks.build.dbt_installed import check_dbt
 from tasks.build.sql_text import sql_text
 
 _UNTOUCHED = "Nothing was read or written."
@@ -20,21 +22,30 @@ class BuildPlan:
         pipelines: In an order in which each comes after what it reads.
         needs: For each pipeline the others of this run that build what it reads.
         errors: Pipelines of which it cannot even be told what they read, and why.
+        dbt: Whether the dbt project is run after them.
     """
 
     pipelines: tuple[Pipeline, ...]
     needs: Mapping[str, tuple[str, ...]]
     errors: Mapping[str, ConfigError] = field(default_factory=dict)
+    dbt: bool = False
 
 
 def plan_build(project: Project, names: Sequence[str] = ()) -> BuildPlan:
     """Return the pipelines to run in their order: the named ones, or all that are enabled.
 
+    The dbt project is one of them, by the name `dbt`.
+
     Raises:
-        ConfigError: There is no such pipeline, none at all, or some need each other in a circle; it names them.
+        ConfigError: There is no such pipeline, none at all, or some need each other in a circle; it names them. Or the
+            dbt project is not there, or dbt is not installed.
     """
-    chosen = [project.pipeline(name) for name in dict.fromkeys(names)] or [p for p in project.pipelines if p.enabled]
-    if not chosen:
+    with_dbt = project.dbt is not None and (not names or DBT in names)
+    named = [project.pipeline(name) for name in dict.fromkeys(names) if not (with_dbt and name == DBT)]
+    chosen = named if names else [p for p in project.pipelines if p.enabled]
+    if with_dbt:
+        check_dbt(project)
+    elif not chosen:
         file = project.config_dir / PIPELINES_FILE
         raise ConfigError(
             f"There is no pipeline to run: {file} has none that is enabled.",
@@ -59,7 +70,7 @@ def plan_build(project: Project, names: Sequence[str] = ()) -> BuildPlan:
     ordered = [name for name in _sorted(every, position) if name in {pipeline.name for pipeline in chosen}]
     needs = {name: tuple(other for other in every[name] if other in ordered) for name in ordered}
     found = {name: error for name, error in errors.items() if name in needs}
-    return BuildPlan(tuple(project.pipeline(name) for name in ordered), needs, found)
+    return BuildPlan(tuple(project.pipeline(name) for name in ordered), needs, found, with_dbt)
 
 
 def datasets_read(pipeline: Pipeline, project: Project) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ def deduplicate(step: Step, given: Deduplicate) -> Compiled:
     """Keep the first row of each key."""
     keys = step.columns(given.keys)
     order = [f"{step.column(term.column)}{' DESC' if term.descending else ''} NULLS LAST" for term in given.order]
-    if not order and INGESTED_AT in step.shape.types:
-        order = [f"{quote_identifier(INGESTED_AT)} DESC NULLS LAST"]
+    if INGESTED_AT in step.shape.types:
+        order.append(f"{quote_identifier(INGESTED_AT)} DESC NULLS LAST")
     # Rows that are equal so far are told apart by all they hold, so that the same one is kept each time.
     order.append(f"hash({', '.join(quote_identifier(name) for name in step.shape.types)})")
     nothing = " AND ".join(f"{key} IS NULL" for key in keys)
@@ -95,5 +95,5 @@ def aggregate(step: Step, given: Aggregate) -> Compiled:
         found = step.expression(text, f"measures.{name}")
         values[name], origins[name] = found.sql, step.shape.made_of(found.columns)
     compiled = step.select(values, origins)
-    grouped = f"\nGROUP BY {', '.join(groups)}" if groups else ""
-    return Compiled(compiled.sql + grouped, compiled.origins)
+    # `()` is all rows as one: without it, a measure that is no aggregate would have a row for each of them.
+    return Compiled(f"{compiled.sql}\nGROUP BY {', '.join(groups) or '()'}", compiled.origins)

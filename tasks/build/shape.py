@@ -80,4 +80,5 @@ def shape_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str
 
 def wrong(where: str, what: str, next_step: str = "Correct it, then run the same command again.") -> ConfigError:
     """Return the error for something in the configuration of a pipeline."""
-    return ConfigError(f"{where}: {what.rstrip('.')}.", state=NOTHING_BUILT, next_step=next_step)
+    end = "" if what.endswith("?") else "."
+    return ConfigError(f"{where}: {what.rstrip('.')}{end}", state=NOTHING_BUILT, next_step=next_step)

@@ -13,11 +13,12 @@ from schemas.column_plan import quote_identifier
 from schemas.errors import ConfigError
 from schemas.pipelines.pipeline import Pipeline
 from schemas.pipelines.place import LAYERS, TablePlace
-from tasks.build.expressions import NotOneExpression, is_steady, syntax_tree, walk
+from tasks.build.expressions import NotOneExpression, is_steady, syntax_tree, walk, writes
 from tasks.build.shape import wrong
 
-# What these read is in no lake, and nobody could tell when it has changed.
-_READS_ELSEWHERE = ("read_", "parquet_", "sniff_", "glob", "query", "sqlite_", "postgres_", "mysql_", "iceberg_")
+# All others read what is in no lake, so that nobody could tell when it has changed, or do more than to read: DuckDB has
+# functions of tables that run any SQL, or have it write a log of its own into a file.
+_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def sql_text(pipeline: Pipeline, folder: Path) -> SqlText:
     if len(statements) != 1:
         raise wrong(where, f"must be one SELECT; these are {len(statements)} statements")
     nodes = list(walk(statements[0]))
+    if kind := writes(nodes):
+        raise wrong(where, f"must be a SELECT; there is a {kind} in it, which writes")
     _check_tables(where, nodes, tuple(found))
     return SqlText(where, sql, tuple(found), is_steady(nodes))
 
@@ -129,7 +132,7 @@ def _check_tables(where: str, nodes: list[dict[str, Any]], datasets: tuple[str, 
                 raise wrong(where, f"reads '{name}', which is neither a reference nor a WITH of its own", hint)
         if node.get("type") == "TABLE_FUNCTION":
             function = str(node["function"].get("function_name", "")).casefold()
-            if function.startswith(_READS_ELSEWHERE) or function.endswith("_scan"):
+            if function not in _FUNCTIONS:
                 raise wrong(where, f"calls {function}(), which reads what is no table of the lake", hint)
         if node.get("type") == "SHOW_REF":
             raise wrong(where, "must be a SELECT over tables of the lake", hint)

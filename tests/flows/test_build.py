@@ -302,6 +302,9 @@ def test_rows_are_put_aside_with_their_reason_and_the_others_go_on(build_bench: 
         (3, "X", "valid_values(state)"), (None, "A", "not_null(id)"),
         (None, "X", "not_null(id); valid_values(state)"),
     ]  # fmt: skip
+    aside = 'SELECT state, _reason FROM "staging/sales".orders__quarantine ORDER BY ALL'
+    assert build_bench.ask(aside)[0] == ("A", "not_null(id)")
+    assert len(build_bench.ask(aside)) == 3
     assert [s.column for s in report.statistics] == ["id", "state"]
     assert (report.statistics[0].nulls, report.statistics[0].maximum) == (0, "2")
     assert sound(build_bench)

@@ -68,7 +68,12 @@ def test_the_examples_comments_that_show_an_option_are_true(tmp_path: Path) -> N
             text = re.sub(rf"^( *)# ( *(?:{options}):)", r"\1\2", text, flags=re.MULTILINE)
         (folder / file.name).write_text(text.replace("mode: delete", "mode: none"))
     (source,) = Project.load(folder).sources
-    assert [source.raw_dataset(table) for table in source.tables] == ["raw/demo/customers", "raw/demo/sales_orders"]
+    assert [source.raw_dataset(table) for table in source.tables] == [
+        "raw/demo/customers",
+        "raw/demo/sales_orders",
+        "raw/demo/big_spenders",
+    ]
+    assert source.tables[-1].key == ("id",)
     assert source.extract is not None and str(source.extract.overlap) == "2 hours"
     flights = Project.load(folder).archive("flights")
     assert flights.where == "carrier <> 'XX'"

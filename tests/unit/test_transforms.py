@@ -108,6 +108,20 @@ def test_cast_makes_null_of_what_does_not_fit_or_fails() -> None:
             run(rows, {"type": "cast", "columns": {"v": into}})
 
 
+def test_cast_of_text_to_a_whole_number_does_not_round() -> None:
+    rows = "FROM (VALUES ('5.00'), ('-7'), ('2.7'), (NULL)) t(v)"
+    step = {"type": "cast", "columns": {"v": "integer"}}
+    assert run(rows, {**step, "on_error": "null"}) == [(-7,), (5,), (None,), (None,)]
+    with pytest.raises(duckdb.InvalidInputException, match=r"string 2\.7 to INTEGER"):
+        run(rows, step)
+
+
+def test_cast_writes_dates_by_their_format_as_well() -> None:
+    step = {"type": "cast", "columns": {"v": "text"}, "format": "%d/%m/%Y"}
+    assert run("FROM (VALUES (DATE '2024-01-31'), (NULL)) t(v)", step) == [("31/01/2024",), (None,)]
+    assert run("SELECT TIMESTAMPTZ '2024-01-31 23:00:00+00' AS v", step) == [("31/01/2024",)]
+
+
 @pytest.mark.parametrize(("into", "told"), [("dat", "Type with name"), ("decimal(50,2)", "between 1 and 38")])
 def test_cast_to_no_type_is_refused(into: str, told: str) -> None:
     assert told in refusal("SELECT 1 AS v", {"type": "cast", "columns": {"v": into}})
@@ -205,6 +219,12 @@ def test_deduplicate_goes_by_an_order_of_ones_own() -> None:
         assert [row[2] for row in run(rows, step)] == [expected, "x"]
 
 
+def test_deduplicate_keeps_of_what_its_order_does_not_tell_apart_what_was_ingested_last() -> None:
+    rows = "SELECT 1 AS id, 7 AS changed, day AS v, DATE '2026-01-01' + day AS _ingested_at FROM range(50) t(day)"
+    step = {"type": "deduplicate", "keys": ["id"], "order": ["changed desc"]}
+    assert [row[2] for row in run(rows, step)] == [49]
+
+
 def test_rows_without_a_key_are_no_duplicates_of_each_other() -> None:
     rows = "FROM (VALUES (NULL, NULL, 1), (NULL, NULL, 2), (1, NULL, 3), (1, NULL, 3)) t(a, b, v)"
     assert len(run(rows, {"type": "deduplicate", "keys": ["a", "b"]})) == 3
@@ -282,6 +302,13 @@ def test_fill_null_keeps_the_type() -> None:
     assert "values.d: 'soon' is no DATE" in told
 
 
+@pytest.mark.parametrize(("kind", "value", "becomes"), [("INTEGER", 0.5, "1"), ("DECIMAL(10,2)", 0.005, "0.01")])
+def test_fill_null_does_not_round(kind: str, value: float, becomes: str) -> None:
+    told = refusal(f"SELECT NULL::{kind} AS n", {"type": "fill_null", "values": {"n": value}})
+    assert f"values.n: '{value}' is no {kind}: it would become {becomes}" in told
+    assert run("SELECT NULL::DOUBLE AS n", {"type": "fill_null", "values": {"n": value}}) == [(value,)]
+
+
 def test_parse_json_takes_typed_values_out() -> None:
     rows = """SELECT '{"id": "7", "who": {"name": "Ana"}, "at": "2024-01-31", "tags": [1, 2], "no": null}' AS j"""
     fields = {
@@ -349,6 +376,13 @@ def test_aggregate() -> None:
     )
 
 
+def test_aggregate_without_groups_is_one_row_whatever_the_measure() -> None:
+    rows = "FROM (VALUES ('a', 1), ('a', 2), ('b', 5)) t(k, n)"
+    assert run(rows, {"type": "aggregate", "measures": {"one": "1"}}) == [(1,)]
+    assert "must appear in the GROUP BY" in refusal(rows, {"type": "aggregate", "measures": {"x": "n"}})
+    assert run(f"{rows} WHERE false", {"type": "aggregate", "measures": {"n": "count(*)"}}) == [(0,)]
+
+
 def test_snake_case() -> None:
     names = ["Order ID", "orderLineNo", "HTTPCode", "Año de Alta", "already_snake", "_ingested_at", "A1 (net)"]
     rows = "SELECT " + ", ".join(f'{n} AS "{name}"' for n, name in enumerate(names))
@@ -382,7 +416,8 @@ def test_where_columns_come_from_is_known_through_every_step() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "steady"),
-    [("a + 1", True), ("now()", False), ("current_date", False), ("random() * a", False), ("'now()'", True)],
+    [("a + 1", True), ("now()", False), ("current_date", False), ("random() * a", False), ("'now()'", True),
+     ("age(a)", False), ("age(a, b)", True)],
 )
 def test_what_changes_by_itself_is_known(expression: str, steady: bool) -> None:
     assert parse_expression(_PARSER, expression).is_steady is steady

@@ -425,8 +425,14 @@ def test_dataset_in_a_folder_is_a_view_in_a_schema(lake: LocalLake) -> None:
     assert ask(lake, 'SELECT id FROM "crm/2024 archive"."big-orders__history"') == [(27,)]
     assert ask(lake, "SELECT id FROM memory.temp.orders") == [(11,)]
     assert {name for (name,) in ask(lake, "SELECT view_name FROM duckdb_views() WHERE NOT internal")} == {
-        "orders", "orders__history", "big-orders", "big-orders__history",
+        "orders", "orders__history", "orders__quarantine",
+        "big-orders", "big-orders__history", "big-orders__quarantine",
     }  # fmt: skip
+
+
+def test_where_nothing_was_put_aside_the_view_of_it_is_empty(flights: LakeBuilder) -> None:
+    flights.commit([flight(1, date(2013, 1, 5))], JANUARY)
+    assert ask(flights.lake, "SELECT id, _reason FROM flights__quarantine") == []
 
 
 def test_views_that_duckdb_could_not_tell_apart_are_refused(lake: LocalLake) -> None:
@@ -454,7 +460,7 @@ def test_question_about_the_views_themselves_sees_all_of_them(lake: LocalLake) -
     names = ask(
         lake, "SELECT view_name FROM duckdb_views() WHERE view_name LIKE 'flights%' AND NOT internal ORDER BY 1"
     )
-    assert len(names) == 4
+    assert len(names) == 6
 
 
 def test_unknown_dataset_names_those_that_exist(lake: LocalLake) -> None:
@@ -491,6 +497,10 @@ def test_empty_lake_says_so(lake: LocalLake) -> None:
         "SET memory_limit = '1TB'",
         "PRAGMA database_list",
         "FROM flights; COPY flights TO '{}'",
+        "WITH a AS (COPY flights TO '{}') SELECT * FROM a",
+        "EXPLAIN ANALYZE WITH a AS (COPY flights TO '{}') SELECT * FROM a",
+        "WITH é AS (SELECT 1), a AS MATERIALIZED (/* ( */ COPY flights TO '{}') PIVOT flights ON carrier USING count(*)",
+        "FROM json_execute_serialized_sql(json_serialize_sql('WITH a AS (COPY flights TO ''{}'') SELECT * FROM a'))",
         "",
     ],
 )
@@ -517,6 +527,7 @@ def test_statement_that_does_not_only_read_is_refused(flights: LakeBuilder, tmp_
         "EXPLAIN SELECT * FROM flights",
         "PIVOT flights ON carrier USING count(*) GROUP BY year",
         "SELECT * FROM query('FROM ' || 'fli' || 'ghts')",
+        "WITH é AS (SELECT 'COPY (' AS x) PIVOT flights ON carrier USING count(*) GROUP BY year",
     ],
 )
 def test_statements_that_read_are_answered(flights: LakeBuilder, sql: str) -> None:

@@ -40,6 +40,8 @@ def run(
     A table is computed beside the lake, its quality checks look at all rows, and only then does it take the place of
     what was there. A pipeline whose inputs are as they were is left alone. One that fails leaves its table as it was;
     those that need it are skipped, and the others go on.
+
+    Where pipelines.yaml has `dbt:`, --all runs the dbt project after them; its name is dbt.
     """
     if every == bool(pipelines):
         raise click.UsageError("Name the pipelines to run, or give --all for all that are enabled; not both.")

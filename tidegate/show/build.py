@@ -6,6 +6,8 @@ from rich.text import Text
 
 from schemas.build_report import BuildReport, PipelineReport, PipelineState
 from schemas.config import Settings
+from schemas.pipelines.dbt import PIPELINE as DBT
+from schemas.pipelines.dbt import PREFIX as DBT_MODELS
 from schemas.run_record import CheckResult
 from tasks.views import view_name
 from tidegate.show.labels import number, size_text
@@ -41,7 +43,7 @@ def show_build(output: Output, report: BuildReport, settings: Settings) -> None:
     if report.state == "failed":  # the error says it
         return
     if report.state == "planned":
-        steps = [output.command("run", *(pipeline.pipeline for pipeline in report.pipelines))]
+        steps = [output.command("run", *dict.fromkeys(_named(pipeline.pipeline) for pipeline in report.pipelines))]
     else:
         shown = next((one for one in report.pipelines if one.rows), report.pipelines[0])
         steps = [output.command("query", f"SELECT * FROM {view_name(shown.dataset)} LIMIT 10")]
@@ -90,6 +92,11 @@ def _said(check: CheckResult) -> str:
     found = check.message or f"{check.failed} of {check.checked} rows"
     examples = f" (for example {', '.join(check.examples)})" if check.examples and not check.message else ""
     return f"{check.check}: {check.state}: {found}{examples}"
+
+
+def _named(pipeline: str) -> str:
+    # The models of a dbt project run together.
+    return DBT if pipeline.startswith(DBT_MODELS) else pipeline
 
 
 def _dotted(dataset: str) -> str:
