@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from blocks.duck import text_literal
 from blocks.parquet_writer import Partition, WrittenFile
 from schemas.column_plan import quote_identifier
+from schemas.errors import ProofFailed
 
 ROW_GROUP_ROWS = 122_880
 FILE_MAX_BYTES = "1GB"
@@ -37,6 +38,7 @@ def write_query(
         The files that have rows.
 
     Raises:
+        ProofFailed: The files do not hold as many rows as were written.
         duckdb.Error: The query failed. Nothing of it is left in the folder but files that nobody names.
     """
     target = folder / uuid4().hex
@@ -49,12 +51,20 @@ def write_query(
     if ordered:
         connection.execute("SET preserve_insertion_order = true")
     try:
-        connection.execute(f"COPY ({query}) TO {text_literal(str(target))} ({', '.join(options)})")
+        copy = connection.execute(f"COPY ({query}) TO {text_literal(str(target))} ({', '.join(options)})")
+        ((rows,),) = copy.fetchall()
     finally:
         if ordered:
             connection.execute("SET preserve_insertion_order = false")
     found = sorted(target.rglob("*.parquet")) if target.is_dir() else [target] if target.exists() else []
-    return [file for path in found if (file := written(path, _partition(path, partition_by))).rows]
+    files = [file for path in found if (file := written(path, _partition(path, partition_by))).rows]
+    if (kept := sum(file.rows for file in files)) != rows:
+        raise ProofFailed(
+            f"DuckDB wrote {rows} rows, and the Parquet files hold {kept}.",
+            state="Nothing was committed.",
+            next_step="Run the same command again; if it happens again, please report it.",
+        )
+    return files
 
 
 def written(path: Path, partition: Partition | None = None) -> WrittenFile:

@@ -16,7 +16,9 @@ def current_places(generations: Sequence[Generation]) -> list[int]:
     first = max((place for place, generation in enumerate(generations) if generation.manifest.is_whole), default=0)
     origins = [g.manifest.extracted.origin for g in generations[first:] if g.manifest.extracted]
     replaced = {origin.takes_place_of for origin in origins if origin}
-    return [place for place in range(first, len(generations)) if generations[place].manifest.path not in replaced]
+    # Erasing rows of a version that was replaced makes a manifest of another path of it, and no current one.
+    paths = [{g.manifest.path, *g.manifest.supersedes} for g in generations]
+    return [place for place in range(first, len(generations)) if replaced.isdisjoint(paths[place])]
 
 
 def current_state(generations: Sequence[Generation]) -> list[Generation]:

@@ -131,7 +131,7 @@ class _JsonRecords:
         """Return whether the first line is a JSON object by itself, as in a file of lines."""
         line = next(lines_of(self._text), "")
         try:
-            return isinstance(json.loads(line), dict)
+            return isinstance(json.loads(line, parse_int=str), dict)
         except (json.JSONDecodeError, RecursionError):
             return False
 
@@ -154,8 +154,13 @@ class _JsonRecords:
         try:
             # Numbers stay the text that they are; strings are told from them by their type.
             found = json.loads(
-                self._text.path.read_text("utf-8-sig"), parse_float=_Number, parse_int=_Number, parse_constant=_Number
-            )
+                self._text.path.read_text("utf-8-sig"), parse_float=_Number, parse_int=_Number, parse_constant=_Number,
+                object_pairs_hook=_unique,
+            )  # fmt: skip
+        except _KeyTwice as error:
+            raise opening.bad(
+                f"an object has the key {str(error)!r} twice.", "Each object has to have unique keys."
+            ) from error
         except (json.JSONDecodeError, RecursionError) as error:
             line = getattr(error, "lineno", 1)
             raise opening.bad(
@@ -289,7 +294,7 @@ class _JsonRecords:
             for number, line in enumerate(file, start=1):
                 try:
                     if line.strip():
-                        json.loads(line)
+                        json.loads(line, parse_int=str)
                 except (json.JSONDecodeError, RecursionError) as error:
                     raise self._opening.bad(
                         f"line {number} is no JSON: {getattr(error, 'msg', 'nested too deeply')} "
@@ -318,6 +323,18 @@ _JSON_KINDS = {"ARRAY": "a list", "VARCHAR": "a text", "BOOLEAN": "true or false
 def _text(place: int) -> str:
     """Return SQL of a column's value as text: texts without their quotes, all else as it is written."""
     return f"nullif(v[{place + 1}], 'null'::JSON) ->> '$'"
+
+
+class _KeyTwice(Exception):
+    """An object has a key twice; the text is the key."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):  # all but the last value of a key would be lost
+        keys = [key for key, _ in pairs]
+        raise _KeyTwice(next(key for key in keys if keys.count(key) > 1)[:80])
+    return found
 
 
 class _Number(str):

@@ -71,7 +71,7 @@ def elements(text: PlainText, opening: Opening) -> Iterator[str]:
     Raises:
         BadFile: What is there is no JSON; the record and its line are named.
     """
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # of a number of 5,000 digits, Python makes none
     buffer = _Buffer(text)
     buffer.skip_blanks()
     assert buffer.take() == "["

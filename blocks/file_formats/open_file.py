@@ -1,10 +1,12 @@
 """Opens a file of any format that Tidegate reads. A new format is one file, and a line in `_READERS`."""
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import cast
+from uuid import uuid4
 
 from duckdb import DuckDBPyConnection
 
@@ -36,6 +38,7 @@ _SUFFIXES: dict[str, FormatName] = {
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _NONE: Mapping[str, str] = MappingProxyType({})
+_PATTERN = re.compile(r"[*?[]")
 
 
 def open_file(
@@ -75,6 +78,10 @@ def open_file(
             name, f"is read as {format_name} by its name, which has no {', '.join(misfits)}: that is for other formats."
         )
     path = local
+    if compression == "none" and _PATTERN.search(str(local)):
+        # DuckDB would take `orders[1].csv` for a pattern, and read `orders1.csv`.
+        path = scratch / uuid4().hex
+        path.symlink_to(local.absolute())
     if compression != "none":
         path = decompress(local, name, compression, options, scratch)
         if not path.stat().st_size:

@@ -16,6 +16,7 @@ _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
 _NUMBER_WITH_COMMA = r"-?(0|[1-9][0-9]*|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?"
 _DIGITS = 15  # as many decimal digits as every DOUBLE keeps
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_PLACES = re.compile(r"\{[cv]\}")
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
           "UHUGEINT")  # fmt: skip
 
@@ -42,7 +43,8 @@ class Form:
 
     def check_of(self, c: str, v: str) -> str:
         """Return SQL of whether the value `v` says all that the text `c` says."""
-        return self.check.replace("{c}", c).replace("{v}", v)
+        # In one go: the name of a column in `c` may well have `{v}` in it.
+        return _PLACES.sub(lambda place: c if place[0] == "{c}" else v, self.check)
 
 
 def plain_forms() -> list[Form]:
@@ -100,9 +102,10 @@ def demanded_form(type_: str, *, comma: bool) -> Form:
     value = f"TRY_CAST({text} AS {type_})"
     check = "{v} IS NOT NULL"
     if type_ in _WHOLE:
-        check += f" AND regexp_full_match({text}, '[+-]?[0-9]+(\\.0*)?')"
+        check += f" AND (regexp_full_match({text}, '[+-]?[0-9]+(\\.0*)?') OR {_exact_power(text)})"
     elif decimal := _DECIMAL.fullmatch(type_):
-        check += f" AND regexp_full_match({text}, '[+-]?[0-9]*(\\.[0-9]{{0,{decimal[2]}}}0*)?')"
+        fits = f"regexp_full_match({text}, '[+-]?[0-9]*(\\.[0-9]{{0,{decimal[2]}}}0*)?')"
+        check += f" AND ({fits} OR {_exact_power(text)})"
     elif type_ == "DOUBLE" or type_ == "FLOAT":
         check += " AND isfinite({v}) OR lower(trim({c})) IN ('nan', 'inf', '-inf', 'infinity', '-infinity')"
     elif type_ == "DATE":
@@ -151,6 +154,15 @@ def _decimal(type_: str, scale: int, *, comma: bool, shape: str) -> Form:
         type_,
         f"TRY_CAST({number} AS {type_})",
         f"{{v}} IS NOT NULL AND regexp_full_match({{c}}, '{shape}') AND {decimals('{c}', comma=comma)} <= {scale}",
+    )
+
+
+def _exact_power(text: str) -> str:
+    """Return SQL of whether a text such as `1e-05` is what its value says: so few digits a DOUBLE keeps."""
+    digits = f"strlen(regexp_replace({text}, '[eE].*|[^0-9]', '', 'g'))"
+    return (
+        f"(regexp_full_match({text}, '[+-]?[0-9]+(\\.[0-9]+)?[eE][+-]?[0-9]{{1,3}}') AND {digits} <= {_DIGITS} "
+        f"AND CAST({{v}} AS DOUBLE) = TRY_CAST({text} AS DOUBLE))"
     )
 
 

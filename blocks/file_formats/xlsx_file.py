@@ -5,7 +5,10 @@ A whole number is `5`, never `5.0`, so that a column with numbers and text keeps
 
 import posixpath
 import re
+import sys
 import zipfile
+import zlib
+from copy import copy
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +29,11 @@ from schemas.column_plan import quote_identifier
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _MIDNIGHT = r"^\d{4}-\d\d-\d\d 00:00:00$"
 _NO_DAY = "1899-12-31 "
-_NOT_ONE = (zipfile.BadZipFile, KeyError, etree.XMLSyntaxError, fastexcel.FastExcelError, EOFError)
+_TIME_ALONE = r"^1899-12-31 \d\d:\d\d:\d\d(\.\d+)?$"
+_MOST_SHOWN = 5
+_NOT_ONE = (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, etree.XMLSyntaxError,
+            fastexcel.FastExcelError, EOFError)  # fmt: skip
+_PIECE_BYTES = 4 * 2**20
 
 
 def open_records(opening: Opening) -> Records:
@@ -45,7 +52,7 @@ class _XlsxRecords(TextRecords):
             self._look_into_zip()
             reader = fastexcel.read_excel(str(opening.path))
             self._sheet = self._chosen(reader.sheet_names)
-            self._rows = self._used_rows()
+            self._rows = self._used_rows(look=True)
             table = _exact(reader, self._sheet) if self._rows else None
         except _NOT_ONE as error:
             raise opening.bad(
@@ -88,13 +95,16 @@ class _XlsxRecords(TextRecords):
         """Refuse an archive that becomes too large; nothing of it has been unpacked yet."""
         opening = self._opening
         with zipfile.ZipFile(opening.path) as archive:
+            most = min(opening.options.max_uncompressed_bytes, _MOST_BYTES)
             size_bytes = sum(member.file_size for member in archive.infolist())
             if "xl/workbook.xml" not in archive.namelist():
                 raise KeyError("it is a zip file without a workbook in it")
-        if size_bytes > min(opening.options.max_uncompressed_bytes, _MOST_BYTES):
+            if size_bytes <= most:  # as it says, which need not be so
+                size_bytes = _unpacked_bytes(archive, most)
+        if size_bytes > most:
             raise opening.bad(
-                f"becomes {size_bytes:,} bytes when it is unpacked; a sheet is held in memory, and may have "
-                f"{min(opening.options.max_uncompressed_bytes, _MOST_BYTES):,}.",
+                f"becomes {size_bytes:,} bytes or more when it is unpacked; a sheet is held in memory, and may have "
+                f"{most:,}.",
                 "Ask for the records as CSV or Parquet.",
             )
 
@@ -109,9 +119,14 @@ class _XlsxRecords(TextRecords):
             )
         return wanted
 
-    def _used_rows(self) -> list[int]:
-        """Return the numbers, from 1, of the sheet's rows that have a value, read from its XML."""
+    def _used_rows(self, *, look: bool = False) -> list[int]:
+        """Return the numbers, from 1, of the sheet's rows that have a value, read from its XML.
+
+        Raises:
+            BadFile: With `look`: a cell has a formula without a value, which would be read as nothing.
+        """
         found: list[int] = []
+        errors: list[str] = []
         with zipfile.ZipFile(self._opening.path) as archive, archive.open(self._part(archive)) as sheet:
             number = 0
             for _, row in etree.iterparse(sheet, tag="{*}row", resolve_entities=False, no_network=True):
@@ -120,8 +135,30 @@ class _XlsxRecords(TextRecords):
                     text.text for text in row.iterfind(".//{*}is//{*}t")
                 ):
                     found.append(number)
+                if look and number > self._opening.options.skip:
+                    errors += self._errors_in(row, number)
                 row.clear()
+        if errors:
+            more = ", …" if len(errors) > _MOST_SHOWN else ""
+            self._opening.notes.append(
+                f"{len(errors)} cells show an error and are read as nothing: {', '.join(errors[:_MOST_SHOWN])}{more}"
+            )
         return found
+
+    def _errors_in(self, row: Any, number: int) -> list[str]:
+        """Return the cells of a row that show an error, such as `B2 #N/A`; they have no value."""
+        errors = []
+        for cell in row.iterfind("{*}c"):
+            name = cell.get("r") or f"row {number}"
+            # A formula that gives an empty text is of type `str`.
+            if cell.find("{*}f") is not None and not cell.findtext("{*}v") and cell.get("t") != "str":
+                raise self._opening.bad(
+                    f"sheet {self._sheet!r}: {name} has a formula whose value is not in the file.",
+                    "Open and save it with a spreadsheet program, which computes it; or have values written instead.",
+                )
+            if cell.get("t") == "e":
+                errors.append(f"{name} {cell.findtext('{*}v') or 'error'}")
+        return errors
 
     def _part(self, archive: zipfile.ZipFile) -> str:
         """Return the name of the chosen sheet's XML in the archive."""
@@ -153,6 +190,20 @@ class _XlsxRecords(TextRecords):
 
 _MOST_BYTES = 2 * 10**9
 """As much XML as is unpacked: calamine holds a whole sheet in memory."""
+
+
+def _unpacked_bytes(archive: zipfile.ZipFile, most: int) -> int:
+    """Return how large the members of an archive are, whatever it says of them; not much more than `most`."""
+    found = 0
+    for member in archive.infolist():
+        whole = copy(member)
+        whole.file_size = sys.maxsize  # to be read until its data ends
+        with archive.open(whole) as content:
+            while piece := content.read(_PIECE_BYTES):
+                found += len(piece)
+                if found > most:
+                    return found
+    return found
 
 
 def _exact(reader: fastexcel.ExcelReader, sheet: str) -> pa.Table:
@@ -194,5 +245,5 @@ def _as_seen(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     if pc.all(pc.match_substring_regex(column, _MIDNIGHT)).as_py():
         return pc.utf8_slice_codeunits(column, 0, 10)
-    timed = pc.starts_with(column, _NO_DAY)
+    timed = pc.match_substring_regex(column, _TIME_ALONE)
     return pc.if_else(timed, pc.utf8_slice_codeunits(column, len(_NO_DAY)), column)

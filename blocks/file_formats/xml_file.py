@@ -3,9 +3,12 @@
 No document type is accepted: what declares entities, and what reaches for other files, begins with one.
 """
 
+import codecs
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,11 +22,14 @@ from lxml import etree
 from blocks.duck import read_files, text_literal
 from blocks.file_formats.csv_dialect import unique_names
 from blocks.file_formats.opening import Opening
+from blocks.file_formats.plain_text import as_utf8
 from blocks.file_formats.records import BadFile, Records
 from blocks.file_formats.text_records import MAX_COLUMNS, TextRecords
 from schemas.column_plan import quote_identifier
 
 _BATCH_ROWS = 10_000
+_DECLARED = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)")
+_UNKNOWN_ENCODING = expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]
 _GUESS_ELEMENTS = 10_000
 
 
@@ -42,7 +48,7 @@ def open_records(opening: Opening) -> Records:
 
 class _XmlRecords(TextRecords):
     def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+        opening = self._opening = _with_known_encoding(opening)
         _refuse_document_type(opening)
         self._tag = opening.options.row_tag or _guessed_tag(opening)
         names, parts = _as_parquet(opening, self._tag)
@@ -93,6 +99,34 @@ class _XmlRecords(TextRecords):
         return self._opening.bad(f"its records cannot be read back: {str(error).splitlines()[0]}")
 
 
+def _with_known_encoding(opening: Opening) -> Opening:
+    """Return the file as one that both readers can decode: in UTF-8, if it is in an encoding that expat has not got."""
+    given = opening.options.encoding
+    with opening.path.open("rb") as file:
+        first = file.read(4096)
+    try:
+        expat.ParserCreate(given).Parse(first)
+    except (ValueError, LookupError):
+        pass
+    except expat.ExpatError as error:
+        if error.code != _UNKNOWN_ENCODING:
+            return opening
+    else:
+        return opening
+    declared = _DECLARED.match(first)
+    name = given or (declared[1].decode("ascii") if declared else "")
+    try:
+        "".encode(codecs.lookup(name).name)  # what turns bytes into bytes, such as base64, is no encoding
+    except (LookupError, ValueError) as error:
+        raise opening.bad(
+            f"says that it is in the encoding {name[:40]!r}, which is not known.",
+            "Ask for it in UTF-8, or give its real `encoding` in the table's `format`.",
+        ) from error
+    as_given = replace(opening, options=opening.options.model_copy(update={"encoding": name}))
+    path = as_utf8(as_given, keep_mark=False).path
+    return replace(opening, path=path, options=opening.options.model_copy(update={"encoding": "utf-8"}))
+
+
 def _refuse_document_type(opening: Opening) -> None:
     """Read the beginning of the file up to its first element with expat, which says where a document type stands."""
     parser = expat.ParserCreate(opening.options.encoding)
@@ -124,7 +158,7 @@ def _events(opening: Opening, events: tuple[str, ...], tag: str | None = None) -
         BadFile: The file is malformed; line and column are named.
     """
     try:
-        yield from etree.iterparse(
+        for event, element in etree.iterparse(
             str(opening.path),
             events=events,
             tag=None if tag is None else f"{{*}}{tag}",
@@ -135,7 +169,11 @@ def _events(opening: Opening, events: tuple[str, ...], tag: str | None = None) -
             remove_comments=True,
             remove_pis=True,
             encoding=opening.options.encoding,
-        )
+        ):
+            # What expat could not look into, in front of what it finds malformed.
+            if element.getroottree().docinfo.internalDTD is not None:
+                raise opening.bad("has a document type (<!DOCTYPE …>), which can declare entities. It was not read.")
+            yield event, element
     except etree.XMLSyntaxError as error:
         line, column = error.position
         message = str(error.msg).partition(", line ")[0]

@@ -20,6 +20,7 @@ _TRANSIENT = {
     errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.EMFILE, errno.ENFILE,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.EIO,
 }  # fmt: skip
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _LEFT_ALONE = "It was left alone."
 
 
@@ -101,6 +102,8 @@ class LocalPlace:
     def fetch(self, file: PlacedFile, scratch: Path) -> Iterator[Path]:
         """See `FilePlace.fetch`. The file itself: whether it has changed is looked at before and afterwards."""
         self._same(file)
+        with self._errors(f"{file.path} cannot be read"):
+            (self.folder / file.path).open("rb").close()
         try:
             yield self.folder / file.path
         except Exception as error:
@@ -129,6 +132,7 @@ class LocalPlace:
                     # Of a run that died in between, when both names are the same file.
                     if not (place.exists() and place.samefile(source)) or place == source:
                         continue
+                self._same(file)  # copying takes its time: what has come since was not read
                 source.unlink()
                 return str(place)
         raise SourceError(f"{file.path} cannot be moved to {folder}: all names are taken.", state=_LEFT_ALONE)
@@ -149,7 +153,9 @@ class LocalPlace:
     def _look(self, path: str) -> PlacedFile | None:
         try:
             status = (self.folder / path).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
             return None
         if not stat.S_ISREG(status.st_mode):
             return None

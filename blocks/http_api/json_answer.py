@@ -42,7 +42,9 @@ def parse(answer: Answer, refusals: Refusals, place: str) -> Any:
             "Check url and path: such pages come from logins, proxies and addresses of a web site, not of its API.",
         )
     try:
-        return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+        return json.loads(
+            text, parse_int=Number, parse_float=Number, parse_constant=_no_constant, object_pairs_hook=_no_key_twice
+        )
     except json.JSONDecodeError as error:
         near = refusals.shown(text[max(0, error.pos - 20) : error.pos + 20])
         what = f"{error.msg} at line {error.lineno}, column {error.colno}, near: {near}" if text else "it is empty"
@@ -55,6 +57,14 @@ def parse(answer: Answer, refusals: Refusals, place: str) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no value of JSON")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):  # all but the last value of a key would be lost
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object has the key {next(key for key in keys if keys.count(key) > 1)[:80]!r} twice")
+    return found
 
 
 def _text(answer: Answer, kind: str, refusals: Refusals, place: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from blocks.duck import duck, text_literal
+from blocks.duck import duck, read_files, text_literal
 from blocks.lake import Lake
 from blocks.parquet_writer import WrittenFile
 from blocks.quarantine import REASON
@@ -151,19 +151,39 @@ class _Build:
             create_view(connection, dataset, found.sql(self._read.only if own else None, every_version=own))
 
     def _checked(self, connection: duckdb.DuckDBPyConnection, computed: Computed, scratch: Path) -> Checked:
+        earlier = self._earlier(connection, computed.columns)
+        tables = {dataset: view_of(dataset) for dataset in self._pipeline.referred}
+        files = [str(file.local) for file in computed.files]
+        own = [f"SELECT * FROM {read_files(files)}" if files else computed.shape.empty]
+        own += [f"SELECT * FROM {earlier}"] if earlier else []
+        tables[self._pipeline.dataset] = f"({' UNION ALL '.join(own)})"
         checked = run_checks(
             connection,
             [file.local for file in computed.files],
             self._pipeline.quality_checks,
             self._pipeline.model,
             computed.columns,
-            {dataset: view_of(dataset) for dataset in self._pipeline.referred},
+            tables,
             scratch,
             name=self._pipeline.name,
+            earlier=earlier,
         )
         if checked.refused:
             raise _refusal(self._pipeline, checked.results)
         return checked
+
+    def _earlier(self, connection: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> str | None:
+        """Return the view of the rows that are added to, in these columns; None if the result is the whole table."""
+        if self._read.mode != "append" or not self._log.generations:
+            return None
+        versions = Versions(self._lake, current_state(self._log.generations))
+        there = {column.name.casefold() for column in versions.columns}
+        values = ", ".join(
+            f"TRY_CAST({c.quoted if c.name.casefold() in there else 'NULL'} AS {duckdb_type(c)}) AS {c.quoted}"
+            for c in columns
+        )
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {_PRESENT} AS SELECT {values} FROM ({versions.newest()})")
+        return _PRESENT
 
     def _merged(
         self,
@@ -180,7 +200,9 @@ class _Build:
         present = {column.name: duckdb_type(column) for column in versions.columns}
         keys, partitions = self._pipeline.keys, self._pipeline.partition_by
         files = rows_that_differ(connection, files, computed.columns, _PRESENT, present, keys, scratch, partitions)
-        earlier = [self._lake.duckdb_path(file.path) for g in generations for file in g.quarantine]
+        # What was put aside with other columns is not compared: it is put aside once more at most.
+        alike = [g for g in generations if g.manifest.columns == computed.columns]
+        earlier = [self._lake.duckdb_path(file.path) for g in alike for file in g.quarantine]
         if aside and earlier:
             names = ", ".join(text_literal(path) for path in earlier)
             rows = f"read_parquet([{names}], hive_partitioning = false, union_by_name = true)"
@@ -233,9 +255,14 @@ def _report(
         "read": _rows(prepared, scope, pipeline.source.dataset if pipeline.source else None) if scope else 0,
         "sql": prepared.query if request.dry_run else None,
         "checks": checks,
-        "note": scope.note if scope else "",
+        "note": _note(prepared, scope),
         **counts,
     })  # fmt: skip
+
+
+def _note(prepared: Prepared, scope: Scope | None) -> str:
+    waits = f"nothing was ingested into {prepared.not_there} yet" if prepared.not_there else ""
+    return "; ".join(filter(None, [waits, scope.note if scope else ""]))
 
 
 def _rows(prepared: Prepared, scope: Scope, source: str | None) -> int:

@@ -62,15 +62,21 @@ def wrong_rows(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Wro
 
 
 def find_repeated(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], columns: Sequence[str], into: WrongRows
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    columns: Sequence[str],
+    into: WrongRows,
+    earlier: str | None = None,
 ) -> WrongRows:
     """Find the rows that share the values of some columns with another row; NULL is no value.
 
-    The values are counted by their hash first, which is much smaller than they are; what is left by that is compared
-    as it is.
+    The other one may be among the rows that the table has `earlier`, which are not judged themselves. The values are
+    counted by their hash first, which is much smaller than they are; what is left by that is compared as it is.
     """
     names = [quote_identifier(column) for column in columns]
     data, keys = read_files([str(file) for file in files]), ", ".join(names)
+    if earlier is not None:
+        data = f"(SELECT {keys} FROM {data} UNION ALL SELECT {keys} FROM {earlier})"
     complete = " AND ".join(f"{name} IS NOT NULL" for name in names)
     hashes, repeated = into.beside("hashes"), into.beside("values")
     try:

@@ -102,7 +102,8 @@ def fill_null(step: Step, given: FillNull) -> Compiled:
             ((filled,),) = step.parser.execute(f"SELECT {literal}").fetchall()
         except Exception as error:  # noqa: BLE001 (whatever DuckDB says of a value that does not fit)
             raise step.refuse(f"values.{name}: {text!r} is no {kind}: {str(error).splitlines()[0]}") from None
-        if isinstance(filled, int | Decimal) and isinstance(value, int | float) and filled != Decimal(text):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and isinstance(filled, int | Decimal) and filled != Decimal(text):
             raise step.refuse(f"values.{name}: {text!r} is no {kind}: it would become {filled}")
         values[name] = f"coalesce({column}, {literal})"
     return step.replacing(values)

@@ -13,7 +13,7 @@ from blocks.duck import read_files, text_literal
 from blocks.lake_types import select_list, stored_as
 from blocks.parquet_writer import WrittenFile
 from blocks.write_query import write_query
-from schemas.column_plan import Column
+from schemas.column_plan import Column, quote_identifier
 from schemas.errors import GateFailed, LakeError, TidegateError
 from schemas.pipelines.pipeline import Pipeline
 from schemas.pipelines.transforms import Python
@@ -106,6 +106,12 @@ def _last_chain(connection: duckdb.DuckDBPyConnection, prepared: Prepared, scrat
             place += 1
             relation = read_files([str(after)])
             types = shape_of(connection, f"SELECT * FROM {relation}")
+            # Polars counts the nanoseconds of a time of day, which is stored as it was.
+            times = [quote_identifier(column) for column, kind in types.items() if kind == "TIME_NS"]
+            if times:
+                values = ", ".join(f"CAST({column} AS TIME) AS {column}" for column in times)
+                relation = f"(SELECT * REPLACE ({values}) FROM {relation})"
+                types = shape_of(connection, f"SELECT * FROM {relation}")
             chain = Chain(pipeline.label, relation, function.function, Shape(types), chain.tables, place)
 
 
@@ -124,7 +130,8 @@ def _call(pipeline: Pipeline, place: int, name: str, rows: Path, scratch: Path) 
         made: Any = function(pl.scan_parquet(rows))
         if isinstance(made, pl.DataFrame):
             made = made.lazy()
-        if isinstance(made, pl.LazyFrame):
+        names = made.collect_schema().names() if isinstance(made, pl.LazyFrame) else []
+        if names:
             made.sink_parquet(target, compression="zstd")
     except Exception as error:  # whatever a function of one's own does
         raise TidegateError(
@@ -134,6 +141,12 @@ def _call(pipeline: Pipeline, place: int, name: str, rows: Path, scratch: Path) 
         ) from error
     if not isinstance(made, pl.LazyFrame):
         raise wrong(where, f"{name} must return a Polars LazyFrame (it returned {type(made).__name__})")
+    if not names:
+        raise wrong(where, f"{name} returned no column")
+    taken: dict[str, str] = {}
+    for column in names:
+        if (other := taken.setdefault(column.casefold(), column)) != column:
+            raise wrong(where, f"{name} returned the columns '{other}' and '{column}', which only case tells apart")
     return target
 
 

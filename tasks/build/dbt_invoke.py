@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ def build_project(project: Project, workspace: Workspace, selected: Sequence[str
         ConfigError: The project is wrong. dbt names the file.
     """
     words = ["build", *_options(project, workspace), "--select", *selected]
-    if not _in_prefect():
+    if not _is_seen_by_prefect():
         from dbt.cli.main import dbtRunner
 
         return _answer(project, workspace, dbtRunner().invoke([*words, "--log-level", "none"]))
@@ -95,12 +96,21 @@ def _wait_for_tasks(before: set[threading.Thread]) -> None:
             thread.join(max(0.0, until - time.monotonic()))
 
 
-def _in_prefect() -> bool:
+def _is_seen_by_prefect() -> bool:
+    """Return whether this is part of a run on a Prefect server that prefect-dbt's own threads know of.
+
+    Threads know the server that the process was configured with. The temporary one of a local run, which nobody can
+    look at, is not such a server: they would start another one.
+    """
     if "prefect" not in sys.modules:
         return False
     from prefect.context import FlowRunContext, TaskRunContext
+    from prefect.settings import PREFECT_API_URL
 
-    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+    if FlowRunContext.get() is None and TaskRunContext.get() is None:
+        return False
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(PREFECT_API_URL.value).result() is not None
 
 
 def _options(project: Project, workspace: Workspace) -> list[str]:

@@ -102,7 +102,7 @@ def is_steady(nodes: list[dict[str, Any]]) -> bool:
     called = {str(node.get("function_name", "")).casefold() for node in nodes}
     named = {str(name).casefold() for node in nodes for name in node.get("column_names", ())[:1]}
     # With one moment, its age is that of today.
-    ages = any(str(n.get("function_name", "")).casefold() == "age" and len(n.get("children", ())) == 1 for n in nodes)
+    ages = any(str(n.get("function_name", "")).casefold() == "age" and len(n["arguments"]) == 1 for n in nodes)
     return not ages and called.isdisjoint(_UNSTEADY_FUNCTIONS) and named.isdisjoint(_UNSTEADY_FUNCTIONS & _VALUES)
 
 

@@ -1,5 +1,6 @@
 """What a pipeline reads: for each dataset the generations that make it up, looked at once for the whole build."""
 
+import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -34,8 +35,8 @@ class Input:
 
     @property
     def manifests(self) -> tuple[str, ...]:
-        """Paths of the manifests that make it up now, oldest first."""
-        return tuple(generation.manifest.path for generation in self.current)
+        """What makes it up now, oldest first: paths of manifests, and what was removed of their files on purpose."""
+        return tuple(_state(generation) for generation in self.current)
 
     @property
     def shape(self) -> Shape:
@@ -43,21 +44,28 @@ class Input:
         return Shape.of_dataset(self.dataset, Versions(self.lake, self.current).columns)
 
     def rows(self, only: Collection[str] | None = None) -> int:
-        """Return how many rows are read of it, of these manifests only if they are given."""
-        current = (generation.manifest for generation in self.current)
-        return sum(manifest.attestation.rows for manifest in current if only is None or manifest.path in only)
+        """Return how many rows are read of it, of some of `manifests` only if they are given."""
+        return sum(g.manifest.attestation.rows for g in self.current if only is None or _state(g) in only)
 
     def sql(self, only: Collection[str] | None = None, *, every_version: bool = False) -> str:
         """Return SQL for its rows.
 
         Args:
-            only: Manifests; by default all that make it up.
+            only: Some of `manifests`; by default all that make it up.
             every_version: Also rows whose key came again later, with their earlier values.
         """
         if only is None and not every_version:
             return Versions(self.lake, self.current).newest()
-        chosen = [g for g in self.current if only is None or g.manifest.path in only]
+        chosen = [g for g in self.current if only is None or _state(g) in only]
         return Versions(self.lake, chosen).every()
+
+
+def _state(generation: Generation) -> str:
+    path = generation.manifest.path
+    if not generation.removed:
+        return path
+    gone = hashlib.sha256("\n".join(sorted(generation.removed)).encode()).hexdigest()
+    return f"{path} without {gone[:16]}"
 
 
 def read_input(lake: Lake, dataset: str) -> Input | None:

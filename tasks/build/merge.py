@@ -41,7 +41,9 @@ def rows_that_differ(
     """
     if not files:
         return []
-    same = [f"r.{quote_identifier(key)} = p.{quote_identifier(key)}" for key in keys]
+    kinds = {column.name: duckdb_type(column) for column in columns}
+    as_text = {key: "" if present_types.get(key) == kinds[key] else "::VARCHAR" for key in keys}
+    same = [f"r.{quote_identifier(key)}{cast} = p.{quote_identifier(key)}{cast}" for key, cast in as_text.items()]
     theirs = {name.casefold(): name for name in present_types}
     ours = {column.name.casefold() for column in columns}
     for column in columns:

@@ -11,11 +11,12 @@ from blocks.ledger import datasets
 from blocks.quarantine import REASON
 from schemas.column_plan import PARTITIONABLE, Column
 from schemas.config_problems import did_you_mean
+from schemas.pipelines.checks import Expression as ConditionCheck
 from schemas.pipelines.pipeline import Pipeline
 from schemas.pipelines.transforms import AnyTransform, Python, expressions_of
 from schemas.project import Project
 from tasks.build.chain import Chain
-from tasks.build.check_rules import check_columns
+from tasks.build.check_rules import check_columns, condition_of
 from tasks.build.definition import definition_digest
 from tasks.build.expressions import NotOneExpression, parse_expression
 from tasks.build.inputs import Input, create_empty_views, read_input
@@ -38,6 +39,7 @@ class Prepared:
         definition: What tells it from another way of building the table.
         is_steady: Whether it makes the same of the same inputs at any time, as far as its SQL tells.
         result: The columns of its result; None if a Python function has the last word.
+        not_there: Of a dry run: what it reads and nothing was ingested into yet, in words; or "".
     """
 
     pipeline: Pipeline
@@ -48,6 +50,7 @@ class Prepared:
     definition: str
     is_steady: bool
     result: Shape | None
+    not_there: str = ""
 
     @property
     def query(self) -> str:
@@ -55,7 +58,7 @@ class Prepared:
         if self.sql is not None:
             return self.sql.sql.strip()
         if self.chain is None:
-            return f"-- to be told when {self.pipeline.source} is built"
+            return f"-- to be told when there is a table {self.not_there or self.pipeline.source}"
         text = self.chain.sql()
         if self.pipeline.functions:
             text += f"\n-- then {self.pipeline.functions[0]}, and the steps after it"
@@ -79,7 +82,8 @@ def prepare(project: Project, pipeline: Pipeline, lake: Lake, *, dry_run: bool =
     inputs: dict[str, Input] = {}
     shapes: dict[str, Shape] = {}
     sql = sql_text(pipeline, project.folder) if pipeline.sql is not None else None
-    for dataset in datasets_read(pipeline, project):
+    read = datasets_read(pipeline, project)
+    for dataset in read:
         found = read_input(lake, dataset)
         if found is not None:
             inputs[dataset], shapes[dataset] = found, found.shape
@@ -103,9 +107,11 @@ def prepare(project: Project, pipeline: Pipeline, lake: Lake, *, dry_run: bool =
             result = chain.shape if len(steps) == len(pipeline.transforms) else None
         _check_functions(pipeline)
         is_steady = sql.is_steady if sql is not None else _is_steady(pipeline, parser)
+        is_steady = is_steady and _checks_are_steady(pipeline)
         if result is not None:
             check_result(parser, pipeline, result)
-    return Prepared(pipeline, inputs, shapes, sql, chain, definition, is_steady, result)
+    empty = [name.replace("/", ".") for name in read if name not in inputs and name in _to_be_ingested(project)]
+    return Prepared(pipeline, inputs, shapes, sql, chain, definition, is_steady, result, ", ".join(empty))
 
 
 def first_chain(pipeline: Pipeline, shapes: Mapping[str, Shape]) -> Chain:
@@ -164,6 +170,14 @@ def _is_steady(pipeline: Pipeline, parser: duckdb.DuckDBPyConnection) -> bool:
     return steady
 
 
+def _checks_are_steady(pipeline: Pipeline) -> bool:
+    """Return whether no condition of a check looks at the clock; one that is no condition is told elsewhere."""
+    try:
+        return all(condition_of(c).is_steady for c in pipeline.quality_checks if isinstance(c, ConditionCheck))
+    except NotOneExpression:
+        return True
+
+
 def _check_functions(pipeline: Pipeline) -> None:
     for number, given in enumerate(pipeline.transforms):
         if isinstance(given, Python):
@@ -188,14 +202,20 @@ def _still_to_be_built(
 ) -> Shape | None:
     """Return the columns that a table will have which another pipeline builds; None if they are not known before.
 
+    Of a dry run, tables that a source of the configuration will be ingested into are among these.
+
     Raises:
         ConfigError: No pipeline builds it, or the one that does has not run.
     """
     where = sql.where if sql and dataset in sql.datasets else pipeline.label
     name = dataset.replace("/", ".")
     builder = next((other for other in project.pipelines if other.dataset == dataset), None)
+    configured = _to_be_ingested(project)
+    if builder is None and dry_run and dataset in configured:
+        return None
     if builder is None:
-        known = [name.replace("/", ".") for name in (*datasets(lake), *(p.dataset for p in project.pipelines))]
+        others = {*datasets(lake), *(p.dataset for p in project.pipelines), *configured} - {dataset}
+        known = [name.replace("/", ".") for name in sorted(others)]
         raise wrong(
             where,
             f"reads {name}, which is neither in the lake nor built by a pipeline{did_you_mean(name, known)}",
@@ -208,3 +228,12 @@ def _still_to_be_built(
             f"Build it first, or together: tidegate run {builder.name} {pipeline.name}",
         )
     return prepare(project, builder, lake, dry_run=True).result
+
+
+def _to_be_ingested(project: Project) -> set[str]:
+    """Return the datasets that the configured sources are ingested into."""
+    return {
+        source.raw_dataset(table)  # type: ignore[arg-type]  # a source's own table
+        for source in project.sources
+        for table in source.tables
+    }

@@ -55,6 +55,7 @@ def run_checks(
     scratch: Path,
     *,
     name: str,
+    earlier: str | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> Checked:
     """Run all checks on all rows of a table that was built and is not committed yet.
@@ -71,6 +72,8 @@ def run_checks(
         tables: For each dataset that a foreign key refers to, how DuckDB reads it.
         scratch: A local folder for the rows that are put aside.
         name: Of the pipeline, for errors.
+        earlier: How DuckDB reads the rows that these are added to, with the same columns; None if they are all there
+            will be. `unique` and `row_count` are true of both together or not at all.
         batch_rows: How many rows are looked at at once.
 
     Raises:
@@ -79,7 +82,7 @@ def run_checks(
     """
     check_columns(checks, model, columns, name)
     wanted = [*checks, *([FitsModel(type="model", model=model)] if model is not None else [])]
-    run = _Run(connection, list(files), wanted, columns, scratch, name)
+    run = _Run(connection, list(files), wanted, columns, scratch, name, earlier)
     with ExitStack() as stack:
         run.find_sets(tables, stack)
         for number in range(len(files)):
@@ -98,7 +101,9 @@ class _Run:
         columns: tuple[Column, ...],
         scratch: Path,
         name: str,
+        earlier: str | None,
     ) -> None:
+        self._earlier = earlier
         self._connection, self._files, self._checks, self._name = connection, files, checks, name
         self._columns = {column.name: column for column in columns}
         self._rules = {number: rules_of(check, self._columns) for number, check in enumerate(checks)}
@@ -137,7 +142,7 @@ class _Run:
             self._sets[number] = []
             for n, key in enumerate(keys):
                 into = stack.enter_context(wrong_rows(self._connection, f"{number} {n}"))
-                found = find_repeated(self._connection, self._files, key, into)
+                found = find_repeated(self._connection, self._files, key, into, self._earlier)
                 self._sets[number].append((f"unique({', '.join(key)})", found))
             if isinstance(check, ForeignKey):
                 into = stack.enter_context(wrong_rows(self._connection, f"{number}"))
@@ -196,6 +201,9 @@ class _Run:
         """Return the results; what is about the table as a whole is looked at last."""
         bad_rows, now = self._bad.finish(), datetime.now(UTC)
         rows = sum(self._rows) - self._bad.rows
+        if self._earlier is not None and any(isinstance(check, RowCount) for check in self._checks):
+            ((before,),) = self._connection.execute(f"SELECT count(*) FROM {self._earlier}").fetchall()
+            rows += before
         results = []
         for number, check in enumerate(self._checks):
             if isinstance(check, RowCount):

@@ -8,6 +8,8 @@ from pathlib import Path
 import duckdb
 
 from blocks.duck import text_literal
+from blocks.file_formats.text_forms import demanded_form
+from blocks.file_formats.typed_text import type_name
 from blocks.gate import Gate
 from blocks.http_api.column_type import TEXT
 from blocks.http_api.record_file import RECORD, RecordFile
@@ -192,7 +194,10 @@ def _check(connection: duckdb.DuckDBPyConnection, request: Request, file: Record
     keyed = () if request.entry.select else request.entry.key
     found = ["count(*)"] + [f"min(CASE WHEN {texts[name]} IS NULL THEN n END)" for name in keyed]
     for name in typed:
-        bad = f"CASE WHEN {texts[name]} IS NOT NULL AND TRY_CAST({texts[name]} AS {types[name]}) IS NULL THEN n END"
+        form = demanded_form(type_name(connection, name, types[name]), comma=False)
+        fits = f"({form.check_of(texts[name], f'({form.value_of(texts[name])})')}) IS TRUE"
+        fits += f" AND TRY_CAST({texts[name]} AS {types[name]}) IS NOT NULL"
+        bad = f"CASE WHEN {texts[name]} IS NOT NULL AND NOT ({fits}) THEN n END"
         found += [f"min({bad})", f"arg_min({texts[name]}, {bad})"]
     ((count, *rest),) = connection.execute(f"SELECT {', '.join(found)} FROM {file.source()}").fetchall()
     if count != file.records:
@@ -212,7 +217,8 @@ def _check(connection: duckdb.DuckDBPyConnection, request: Request, file: Record
     for name, number, value in zip(typed, values[::2], values[1::2], strict=True):
         if number is not None:
             raise SourceError(
-                f"{request.label}: record {number} has {str(value)[:80]!r} as {name}, which is no {types[name]}.",
+                f"{request.label}: record {number} has {str(value)[:80]!r} as {name}, which is no {types[name]}, or "
+                "would not be the same as one.",
                 state=NOTHING_DONE,
                 next_step=f"Correct types.{name} of {request.label}; VARCHAR takes every value.",
             )

@@ -27,6 +27,7 @@ from schemas.ingest_report import TableReport, TableState
 from schemas.manifest import Attestation, DataFile, Intent, Manifest, as_hex
 from schemas.window import Window, WindowUnit, floor_to, next_boundary
 from tasks.current_state import current_state
+from tasks.ingest.query_errors import name_query
 from tasks.ingest.query_key import QueryKey
 from tasks.ingest.schema_drift import Schema, schema_drift
 from tasks.ingest.seen_rows import seen_rows
@@ -64,6 +65,7 @@ def extract_table(extraction: Extraction, run_id: str) -> TableReport:
             report = _extract(extraction, lake, ledger, run_id)
     except SourceError as error:
         error.state = error.state or NOTHING_DONE
+        name_query(error, extraction.entry, extraction.label)
         raise
     return report.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
@@ -156,7 +158,10 @@ class _Reading:
                 f"{self._extraction.table.quoted}: {self.rows_read} rows were read where the source counts "
                 f"{self.candidates} in the same snapshot.",
                 state=NOTHING_DONE,
-                next_step="Run the same command again; if it happens again, please report it.",
+                next_step="Run the same command again; if it happens again, please report it."
+                if self._extraction.entry.query is None
+                else "Run the same command again. If it happens again, the query gives other rows each time it runs: "
+                "name days in place of moments (now(), random()), or read what is new with mode: incremental.",
             )
         self._key.check()
         written = self._writer.finish()

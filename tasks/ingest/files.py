@@ -19,11 +19,21 @@ from blocks.open_lake import open_lake
 from blocks.progress import report_progress
 from blocks.stop import stop_request
 from blocks.table_log import ALWAYS, TableLog
-from schemas.errors import Busy, Interrupted, LakeError, ProofFailed, SourceUnavailable, TidegateError, is_transient
+from schemas.errors import (
+    Busy,
+    Interrupted,
+    LakeError,
+    ProofFailed,
+    SourceError,
+    SourceUnavailable,
+    TidegateError,
+    is_transient,
+)  # fmt: skip
 from schemas.ingest_report import FileReport, FileState, TableReport
 from schemas.manifest import Manifest
 from tasks.ingest.after_file import Aftermath, after_file
 from tasks.ingest.check_types import check_types
+from tasks.ingest.file_faults import file_faults
 from tasks.ingest.file_records import FileLog
 from tasks.ingest.files_report import files_report
 from tasks.ingest.files_request import Request, definition_of, is_pending, known_files, listed
@@ -103,7 +113,9 @@ class _Run:
             elif failed := self._known.failure(file.path, file.identity, self._definition):
                 reports.append(_failed_before(file.path, failed.error))
         source = self._request.source
-        ready, unfinished = finished_files(self._place, new, settle_s=source.settle_s, marker=source.marker)
+        ready, unfinished = finished_files(
+            self._place, new, settle_s=source.settle_s, marker=source.marker, own_clock=source.type != "sftp"
+        )
         reports += [
             FileReport(path=path, state=FileState.UNFINISHED, note=why) for path, why in sorted(unfinished.items())
         ]
@@ -162,7 +174,7 @@ class _Run:
     def _read_into(self, file: PlacedFile, scratch: Path) -> FileReport | None:
         began, full = time.monotonic(), self._request.full
         read: ReadFile | None = None
-        with self._place.fetch(file, scratch) as local:
+        with self._place.fetch(file, scratch) as local, file_faults(file.path):
             with local.open("rb") as content:
                 sha256 = hashlib.file_digest(content, "sha256").hexdigest()
             has_it = None if full else self._known.with_bytes(file.path, sha256)
@@ -226,8 +238,8 @@ class _Run:
     def _after(self, file: PlacedFile, stored: Manifest) -> Aftermath:
         try:
             return after_file(self._request, self._lake, self._place, file, stored)
-        except SourceUnavailable as error:
-            return Aftermath(error=f"Its rows are in the lake, but its place could not be reached: {error.what}")
+        except SourceError as error:
+            return Aftermath(error=f"Its rows are in the lake, but its place could not be asked: {error.what}")
         except ProofFailed as error:
             return Aftermath(error=str(error), exit_code=error.exit_code)
 

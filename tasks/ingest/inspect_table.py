@@ -11,6 +11,7 @@ from schemas.extraction import PROVENANCE, Extraction
 from schemas.project import Project
 from schemas.table import Table
 from schemas.table_name import TableName
+from tasks.ingest.query_errors import name_query
 from tasks.stored_columns import stored_columns
 
 _UNTOUCHED = "Nothing was read or written."
@@ -30,12 +31,13 @@ def inspect_table(project: Project, source: Source, entry: ExtractTable) -> Extr
         return extraction
     except TidegateError as error:
         error.state = error.state or _UNTOUCHED
+        name_query(error, entry, _label(source, entry))
         raise
 
 
 def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extraction:
     options = options_of(entry, source.extract)
-    label = f"sources[{source.name}].tables[{entry.folder}]"
+    label = _label(source, entry)
     gate_digest = load_gate(entry.gate).digest if entry.gate else None
     with open_source(source).session() as session:
         table = _described(session, source, entry, label)
@@ -61,6 +63,10 @@ def _inspect(project: Project, source: Source, entry: ExtractTable) -> Extractio
         _check_key_column(extraction)
         session.check_export(extraction)
         return extraction.model_copy(update={"average_row_bytes": session.average_row_bytes(table)})
+
+
+def _label(source: Source, entry: ExtractTable) -> str:
+    return f"sources[{source.name}].tables[{entry.folder}]"
 
 
 def _described(session: Session, source: Source, entry: ExtractTable, label: str) -> Table:

@@ -118,6 +118,13 @@ def read_file(
                 raise _explained(connection, request, records, path, select, error) from error
     counted = _prove(connection, records, path, files, select)
     passed, failed, checks = gated_files(request, files, columns, gate, path, scratch)
+    wanted, kept = sum(file.rows for file in files), sum(file.rows for file in (*passed, *failed))
+    if kept != wanted:
+        raise ProofFailed(
+            f"{path}: {wanted} rows went into the gate, and {kept} came out of it.",
+            state=_NOTHING_TAKEN,
+            next_step="Run the same command again; if it happens again, please report it.",
+        )
     return ReadFile(columns, counted, passed, failed, schema, checks, tuple(records.notes))
 
 

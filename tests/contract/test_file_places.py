@@ -1,8 +1,10 @@
 """What every place of files promises, on a disk, on S3 and on an SFTP server; and what can go wrong at one of them."""
 
+import errno
 import hashlib
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -264,6 +266,39 @@ def test_a_file_that_is_written_to_while_it_is_read_is_noticed(tmp_path: Path) -
     file = only(place)
     with pytest.raises(FileChanged), place.fetch(file, tmp_path) as local, local.open("ab") as growing:
         growing.write(b"more")
+
+
+def test_a_delivery_that_comes_while_the_last_one_is_moved_is_not_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"one")
+    copy, link = shutil.copy2, os.link
+
+    def slow(source: Path, target: Path) -> None:
+        copy(source, target)
+        (tmp_path / "new").write_bytes(b"two")
+        (tmp_path / "new").replace(tmp_path / "a.csv")
+
+    def to_other_disk(source: Path, target: Path) -> None:
+        if source == tmp_path / "a.csv":
+            raise OSError(errno.EXDEV, "another disk")
+        link(source, target)
+
+    place = LocalPlace(tmp_path)
+    file = only(place)
+    monkeypatch.setattr(shutil, "copy2", slow)
+    with monkeypatch.context() as patch, pytest.raises(FileChanged):
+        patch.setattr(os, "link", to_other_disk)
+        place.move(file, "done")
+    assert (tmp_path / "a.csv").read_bytes() == b"two"
+
+
+def test_a_link_to_itself_and_a_name_that_is_too_long_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"one")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    place = LocalPlace(tmp_path)
+    assert [file.path for file in place.list("*.csv").files] == ["a.csv"]
+    assert place.look("x" * 300) is None
 
 
 def test_a_file_moves_to_another_disk(tmp_path: Path) -> None:

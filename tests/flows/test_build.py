@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from build_bench import STAGED, BuildBench
 from service_seaweedfs import SeaweedFS
 
+from blocks.ledger import Ledger
 from blocks.local_lake import LocalLake
 from blocks.table_log import TableLog
 from schemas.build_report import ChecksRefused, PipelineState
 from schemas.config import Settings
 from schemas.errors import Busy, ConfigError, GateFailed, LakeError, TidegateError
+from schemas.manifest import Removal
 from tasks.audit import audit
 from tasks.build import build_table as building
 from tasks.build.merge import rows_that_differ
@@ -127,6 +130,54 @@ def test_merge_into_a_table_with_other_columns(build_bench: BuildBench) -> None:
     report = build_bench.build()
     assert report.note == "as a whole: its keys have changed"
     assert build_bench.rows("id, n") == [(1, 5), (2, 6)]
+
+
+def test_merge_tells_keys_apart_whose_type_has_changed(build_bench: BuildBench) -> None:
+    build_bench.stage(mode="merge", keys=["id"])
+    build_bench.raw("SELECT 1 AS id, 'x' AS v", whole=True)
+    build_bench.build()
+    build_bench.raw("FROM (VALUES ('1', 'x'), ('01', 'x'), ('A1', 'x')) t(id, v)", whole=True)
+    assert build_bench.build().rows == 2
+    assert build_bench.rows("id, v") == [("01", "x"), ("1", "x"), ("A1", "x")]
+
+
+def test_merge_goes_on_where_rows_were_put_aside_with_another_type(build_bench: BuildBench) -> None:
+    checks = [{"type": "range", "column": "id", "min": 1, "on_failure": "quarantine"}]
+    build_bench.stage(mode="merge", keys=["id"], quality_checks=checks)
+    build_bench.raw("SELECT unnest([0, 1]) AS id, true AS v", whole=True)
+    assert build_bench.build().quarantined == 1
+    build_bench.raw("SELECT unnest([0, 1]) AS id, DATE '2026-01-01' AS v", whole=True)
+    assert (build_bench.build().quarantined, build_bench.build(full=True).quarantined) == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ["replace", "append"])
+def test_a_table_is_built_again_when_files_of_its_source_were_removed(build_bench: BuildBench, mode: str) -> None:
+    build_bench.stage(IDS, mode=mode)
+    first = build_bench.raw(values(1, 2))
+    build_bench.raw(values(3))
+    assert build_bench.build().rows == 3
+    paths = tuple(file.path for file in first.files)
+    removal = Removal(dataset=first.dataset, paths=paths, rows=2, reason="asked for", removed_at=datetime.now(UTC))
+    Ledger(build_bench.lake, first.dataset).record_removal(removal, "r")
+    assert build_bench.build().rows == 1
+    assert (build_bench.rows("id"), build_bench.build().state) == ([(3,)], UNCHANGED)
+    build_bench.raw(values(4))
+    assert build_bench.build().rows == (1 if mode == "append" else 2)
+    assert build_bench.rows("id") == [(3,), (4,)]
+
+
+def test_append_holds_unique_and_row_count_against_the_rows_that_are_there(build_bench: BuildBench) -> None:
+    checks = [{"type": "unique", "columns": ["id"], "on_failure": "quarantine"}, {"type": "row_count", "max": 3}]
+    build_bench.stage(IDS, mode="append", quality_checks=checks)
+    build_bench.raw(values(1, 2))
+    build_bench.build()
+    build_bench.raw(values(2, 3))
+    report = build_bench.build()
+    assert (report.rows, report.quarantined, report.read) == (1, 1, 2)
+    assert build_bench.rows("id") == [(1,), (2,), (3,)]
+    build_bench.raw(values(4))
+    with pytest.raises(ChecksRefused, match="there are 4 rows"):
+        build_bench.build()
 
 
 def test_append_reads_only_what_was_added_to_its_source(build_bench: BuildBench) -> None:
@@ -340,7 +391,6 @@ def test_a_table_that_grows_stale_is_told_though_nothing_has_changed(
     assert build_bench.build().state is DONE
     report = build_bench.build()
     assert (report.state, [c.state for c in report.checks]) == (UNCHANGED, ["passed"])
-    from datetime import UTC, datetime, timedelta
 
     class Tomorrow(datetime):
         @classmethod
@@ -364,6 +414,23 @@ def test_a_foreign_key_may_look_at_a_table_that_is_not_read(build_bench: BuildBe
         build_bench.build()
     build_bench.raw("SELECT 2 AS cid", "raw/shop/customers")
     assert build_bench.build().inputs == ("raw/shop/orders", "raw/shop/customers")
+
+
+def test_a_foreign_key_may_refer_to_the_table_itself(build_bench: BuildBench) -> None:
+    check = {"type": "foreign_key", "column": "boss", "references": "staging.sales.orders(id)"}
+    build_bench.stage(mode="append", quality_checks=[{**check, "on_failure": "quarantine"}])
+    build_bench.raw("FROM (VALUES (1, NULL), (2, 1), (3, 9)) t(id, boss)")
+    assert (build_bench.build().rows, build_bench.rows("id")) == (2, [(1,), (2,)])
+    build_bench.raw("FROM (VALUES (4, 1), (5, 3)) t(id, boss)")
+    assert build_bench.build().rows == 1
+    build_bench.raw("SELECT 1 AS id, 1 AS boss WHERE false")
+    assert build_bench.build().rows == 0
+
+
+def test_a_check_that_looks_at_the_clock_is_carried_out_each_time(build_bench: BuildBench) -> None:
+    build_bench.raw(ORDERS)
+    build_bench.stage(IDS, quality_checks=[{"type": "expression", "condition": "now() > TIMESTAMPTZ '2020-01-01'"}])
+    assert (build_bench.build().state, build_bench.build().state) == (DONE, DONE)
 
 
 def test_a_check_on_a_missing_column_is_named_before_anything_is_read(build_bench: BuildBench) -> None:

@@ -122,6 +122,25 @@ def test_what_another_pipeline_has_not_built_yet_says_so(build_bench: BuildBench
     assert refused.value.next_step == "Build it first, or together: tidegate run orders top"
 
 
+def test_a_dry_run_before_the_first_ingest_says_what_it_waits_for(build_bench: BuildBench) -> None:
+    cast = {"type": "cast", "columns": {"id": "text"}}
+    build_bench.configure({**ORDERS, "transforms": [cast]}, TOP, {**ORDERS, "name": "w", "source": "raw.shop.order",
+                                                                 "destination": "staging.x.w"})  # fmt: skip
+    found = {p.pipeline: p for p in build_bench.build_all(dry_run=True).pipelines}
+    assert (found["orders"].state, found["top"].state) == (PLANNED, PLANNED)
+    assert found["orders"].note == "nothing was ingested into raw.shop.orders yet"
+    assert found["orders"].sql == "-- to be told when there is a table raw.shop.orders"
+    assert "staging/sales" in (found["top"].sql or "")
+    assert found["w"].state is FAILED
+    assert (found["w"].error or "").startswith(
+        "pipelines.yaml: pipelines[w]: reads raw.shop.order, which is neither in the lake nor built by a pipeline; did "
+        "you mean 'raw.shop.orders'?\n"
+    )
+    assert not (build_bench.folder / "lake").exists()
+    with pytest.raises(ConfigError, match=r"(?s)neither in the lake nor built .*ingest the source first"):
+        build_bench.build()
+
+
 # SQL
 
 
@@ -151,6 +170,9 @@ def test_sql_in_a_file_is_built_again_when_it_changes(build_bench: BuildBench) -
         ("SELECT * FROM '/etc/passwd'", "sql/top.sql: reads '/etc/passwd', which is neither"),
         ("SELECT * FROM read_text('/etc/passwd')", r"sql/top.sql: calls read_text\(\)"),
         ("SELECT (SELECT max(content) FROM read_text('/etc/passwd')) AS x", r"sql/top.sql: calls read_text\(\)"),
+        ("WITH a AS (COPY (SELECT 1) TO '/tmp/x') SELECT * FROM a", "top.sql: must be a SELECT; there is a COPY in it"),
+        ("SELECT 1 FROM enable_logging(storage := 'file')", r"sql/top.sql: calls enable_logging\(\)"),
+        ("FROM json_execute_serialized_sql('{}')", r"sql/top.sql: calls json_execute_serialized_sql\(\)"),
         ("SHOW TABLES", "sql/top.sql: must be a SELECT over tables of the lake"),
         ("SELECT * FROM {{ ref('shop.orders') }}", "sql/top.sql: 'ref' is undefined; known here: raw"),
         ("SELECT 1\n{% if x %}", "sql/top.sql: line 2: "),

@@ -105,7 +105,7 @@ def commands(page: str) -> list[str]:
 def test_every_block_is_of_a_kind_that_is_tried_here() -> None:
     known = {"console", "yaml", "yaml transforms", "yaml checks", "mermaid", "text", "python"}
     for block in blocks():
-        assert block.kind in known or block.kind.startswith(("python own_", "text ")), block
+        assert block.kind in known or block.kind.startswith(("python own_", "text ", "dbt ")), block
 
 
 def test_lines_of_the_house_that_are_shown_are_there() -> None:

@@ -177,6 +177,25 @@ def test_types_and_select_shape_what_is_stored(api: ApiBench) -> None:
     api.assert_sound()
 
 
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [
+        ("1.555", "DECIMAL(10,2)"), ('"1.7"', "bigint"), ('"2024-01-01T10:00:00"', "DATE"),
+        ('"2024-01-01T10:00:00.1234567"', "TIMESTAMP"), ("1.23e1", "INT"),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_given_type_would_change_is_refused(api: ApiBench, value: str, type_: str) -> None:
+    api.configure({"types": {"v": type_}})
+    api.server.on("/orders", raw(f'[{{"v": null}}, {{"v": {value}}}]'))
+    said = api.refused(SourceError)
+    assert "record 2 has" in said and "would not be the same as one" in said
+
+
+def test_a_key_that_an_object_has_twice_is_no_value_lost(api: ApiBench) -> None:
+    api.server.on("/orders", raw('[{"a": 1}, {"b": {"a": 1, "a": 2}}]'))
+    assert "an object has the key 'a' twice" in api.refused(SourceError)
+
+
 def test_a_whole_select_may_make_many_rows_of_a_record(api: ApiBench) -> None:
     table = {
         "key": ["id", "line"],

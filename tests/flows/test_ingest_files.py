@@ -1,12 +1,16 @@
 """Files into the raw layer: what is new is stored once, what is wrong is told and stops nothing else."""
 
+import errno
+import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ from files_bench import FilesBench, one, states
 from blocks.file_places.local import LocalPlace
 from blocks.ledger import Ledger
 from blocks.run_records import read_run_records
-from blocks.table_log import TableLog
+from blocks.table_log import Draft, TableLog
 from schemas.errors import ConfigError, GateFailed, LakeUnavailable, SourceError, SourceUnavailable
 from schemas.ingest_report import FileState, TableReport, TableState
 from schemas.manifest import Manifest
+from tasks.ingest import files
+from tasks.ingest.finished_files import finished_files
 
 HEADER = "id,amount\n"
 TWO = HEADER + "1,1.5\n2,2.5\n"
@@ -196,6 +202,39 @@ def test_a_file_is_deleted_only_after_its_rows_were_read_back(
     assert drop.dropped() == ["a.csv"]
 
 
+def test_a_file_of_which_the_lake_has_fewer_rows_than_were_read_is_not_deleted(
+    drop: FilesBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.configure(after="delete")
+    drop.put("a.csv", TWO)
+    commit = TableLog.commit
+
+    def a_row_more(self: TableLog, draft: Draft, run_id: str) -> Manifest:  # its files are what the manifest says
+        return commit(self, replace(draft, rows_read=draft.rows_read + 1), run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableLog, "commit", a_row_more)
+        report = drop.ingest()
+    for report in (report, drop.ingest()):
+        assert (report.state, report.exit_code) == (TableState.FAILED, 3)
+        assert "expected 3 rows, found 2 rows" in str(one(report, "a.csv").error)
+        assert drop.dropped() == ["a.csv"]
+
+
+def test_a_name_with_signs_of_a_pattern_is_that_file_and_no_other(drop: FilesBench) -> None:
+    drop.configure({"files": "**/*.csv"}, after="delete")
+    for number, name in enumerate(
+        ["a[1].csv", "a1.csv", "b*.csv", "bx.csv", "c?.csv", "cx.csv", "[d]/x.csv", "d/x.csv"]
+    ):
+        drop.put(name, f"{HEADER}{number},0.5\n")
+    drop.ingest()
+    assert drop.rows("id, _source_file") == [
+        (0, "a[1].csv"), (1, "a1.csv"), (2, "b*.csv"), (3, "bx.csv"), (4, "c?.csv"), (5, "cx.csv"),
+        (6, "[d]/x.csv"), (7, "d/x.csv"),
+    ]  # fmt: skip
+    assert drop.dropped() == []
+
+
 def test_what_a_run_could_not_do_after_its_commit_the_next_one_does(
     drop: FilesBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +385,55 @@ def test_a_file_that_fails_does_not_stop_the_others_and_is_not_tried_again_until
     drop.put("a.csv", HEADER + "3,3.5\n")
     assert states(drop.ingest())["a.csv"] is DONE
     drop.assert_sound()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "note"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "reading it failed: .*Input/output error", "the next run tries it"),
+        (ValueError("odd"), "a.csv cannot be read: ValueError: odd", ""),
+    ],
+)
+def test_what_nobody_foresaw_is_a_fault_of_one_file(
+    drop: FilesBench, monkeypatch: pytest.MonkeyPatch, fault: Exception, said: str, note: str
+) -> None:
+    drop.put("a.csv", TWO)
+    drop.put("b.csv", HEADER + "3,3.5\n")
+    digest = hashlib.file_digest
+
+    def faulty(content: Any, name: str) -> Any:
+        if Path(content.name).name == "a.csv":
+            raise fault
+        return digest(content, name)
+
+    monkeypatch.setattr(files, "_PAUSE_S", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", faulty)
+        report = drop.ingest()
+    assert states(report) == {"a.csv": FAILED, "b.csv": DONE}
+    assert re.search(said, str(one(report, "a.csv").error)) and note in one(report, "a.csv").note
+    assert drop.rows() == [(3, 3.5)]
+
+
+def test_a_marker_that_cannot_be_looked_at_stops_one_file(drop: FilesBench) -> None:
+    drop.configure(marker="{name}.done")
+    long = "x" * 248 + ".csv"
+    for name in (long, "b.csv"):
+        drop.put(name, TWO)
+    drop.put("b.csv.done", "")
+    assert states(drop.ingest()) == {long: UNFINISHED, "b.csv": DONE}
+
+
+def test_files_of_a_clock_that_is_slow_are_looked_at_twice(drop: FilesBench) -> None:
+    drop.put("a.csv", TWO, modified=time.time() - 3600)
+    drop.put("old.csv", TWO, modified=time.time() - 7 * 86_400)
+    place = LocalPlace(drop.drop)
+    listed = place.list("*.csv").files
+    growing = threading.Timer(0.2, drop.put, ["a.csv", TWO + "3,3"], {"modified": time.time() - 3599})
+    growing.start()
+    ready, unfinished = finished_files(place, listed, settle_s=0.6, marker=None, own_clock=False)
+    growing.join()
+    assert ([file.path for file in ready], unfinished) == (["old.csv"], {"a.csv": "it is still being written"})
 
 
 def test_what_failed_is_tried_again_when_the_configuration_changes(drop: FilesBench) -> None:

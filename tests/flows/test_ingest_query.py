@@ -5,19 +5,22 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 from ingest_bench import IngestBench
 from service_bench import Bench
+from service_replica import Replica
 
 from blocks.dialects.sqlserver.source import SqlServerSession
 from blocks.ledger import Ledger
 from blocks.open_source import source_of
 from blocks.run_records import read_run_records
-from schemas.errors import Busy, ConfigError, GateFailed, SourceError, UnsupportedValue
+from schemas.errors import Busy, ConfigError, GateFailed, ProofFailed, SourceError, UnsupportedValue
 from schemas.ingest_report import TableState
 from schemas.project import Project
 from schemas.table_name import TableName
+from tasks.ingest.extract_table import _Reading
 from tasks.ingest.inspect_table import inspect_table
 
 ADA, BOB, EVE = (1, "Ada", "2026-01-01 10:00:00"), (2, "Bob", "2026-01-01 11:00:00"), (3, "Eve", "2026-01-01 12:00:00")
@@ -150,6 +153,26 @@ def test_values_of_a_query_are_kept_exactly(crm: IngestBench) -> None:
     crm.assert_sound()
 
 
+def test_what_is_computed_by_chance_is_attested_as_it_was_read(crm: IngestBench) -> None:
+    crm.put(ADA, BOB, EVE)
+    chance = {"postgresql": "random()", "mysql": "RAND()", "sqlite": "random() % 1000000"}[crm.kind]
+    text = f"SELECT id, {chance} AS r, 2 * ({chance}) AS r2 FROM customers WHERE id > 1"
+    crm.configure([query(text, key=["id"], extract={"mode": "incremental", "key_column": "id", "overlap": 0})])
+    assert (crm.ingest("q").rows, crm.ingest("q").rows) == (2, 1)
+    crm.assert_sound()
+
+
+def test_a_query_that_gives_other_rows_each_time_is_an_error_that_says_so(
+    crm: IngestBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm.put(ADA, BOB)
+    crm.configure([query("SELECT id FROM customers")])
+    monkeypatch.setattr(_Reading, "read", lambda self: iter(()))
+    with pytest.raises(ProofFailed, match=r"the query crm\.q: 0 rows were read where the source counts 2") as failed:
+        crm.ingest("q")
+    assert "gives other rows each time it runs" in failed.value.next_step
+
+
 def test_a_query_without_rows_is_a_table_without_rows(crm: IngestBench) -> None:
     crm.configure([query("SELECT id, name FROM customers WHERE id < 0", key=["id"])])
     assert (crm.ingest("q").state, crm.ingest("q").state) == (TableState.DONE, TableState.UNCHANGED)
@@ -244,10 +267,25 @@ def test_a_query_that_writes_through_a_function_is_refused(bench: Bench) -> None
         "CREATE FUNCTION empty_it() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM customers; RETURN 1; END $$"
     )
     crm.configure([query("SELECT id, empty_it() AS gone FROM customers")])
-    with pytest.raises(SourceError, match="read-only transaction"):
+    with pytest.raises(SourceError, match=r"sources\[crm\]\.tables\[q\]\.query: .*read-only transaction") as refused:
         crm.ingest("q")
+    assert (refused.value.state, "Correct the query" in refused.value.next_step) == (
+        "Nothing was read or written.",
+        True,
+    )
     crm.configure()
     assert crm.ingest().rows == 1
+
+
+def test_what_a_query_fails_on_in_some_row_is_told_with_its_key_and_nothing_is_stored(bench: Bench) -> None:
+    crm = IngestBench("postgresql", bench)
+    crm.put(*((n, f"name {n}", None) for n in range(1, 400)))
+    crm.configure([query("SELECT id, 1 / (id - 390) AS part FROM customers ORDER BY id")])
+    with pytest.raises(SourceError, match=r"sources\[crm\]\.tables\[q\]\.query: .*division by zero") as failed:
+        crm.ingest("q")
+    assert "Nothing of this table was committed" in failed.value.state
+    assert [path for path in bench.records() if path.startswith("raw/")] == []
+    assert "division by zero" in (read_run_records(bench.lake)[-1].error or "")
 
 
 def test_columns_without_a_name_are_refused_by_the_key(bench: Bench) -> None:
@@ -345,6 +383,21 @@ _MORE = """
   sum(0.5) FILTER (WHERE true) OVER (PARTITION BY o.m ORDER BY o.id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS sums
 FROM odd o CROSS JOIN LATERAL unnest(o.a) WITH ORDINALITY AS x(v, n)
 WHERE o.a @> ARRAY[1] IS NOT NULL ORDER BY o.id, n LIMIT 10) -- the end"""
+
+
+def test_a_query_is_read_from_a_replica(bench: Bench, standby: Replica) -> None:
+    crm = IngestBench("postgresql", bench)
+    crm.put(ADA, BOB)
+    standby.catch_up()
+    replica = standby.url(str(psycopg.conninfo.conninfo_to_dict(bench.url)["dbname"]))
+    source = {"name": "crm", "type": "postgresql", "connection": {"url": bench.url}, "replica": {"url": replica}}
+    (bench.config_dir / "sources.yaml").write_text(
+        yaml.safe_dump({"sources": [{**source, "tables": [query("SELECT id, name FROM customers", key=["id"])]}]})
+    )
+    assert crm.ingest("q").rows == 2
+    (manifest,) = manifests(crm, "raw/crm/q")
+    assert f":{psycopg.conninfo.conninfo_to_dict(replica)['port']}/" in manifest.attestation.snapshot.cluster
+    crm.assert_sound()
 
 
 def test_texts_of_any_character_set_and_padded_numbers_come_through_a_query(

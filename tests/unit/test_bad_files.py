@@ -3,8 +3,11 @@
 import gzip
 import io
 import os
+import struct
 import tracemalloc
 import zipfile
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +136,76 @@ def test_a_value_that_a_demanded_type_would_change_is_an_error(
 ) -> None:
     with pytest.raises(BadFile, match=said):
         read(name, content, types={"v": type_})
+
+
+@pytest.mark.parametrize(
+    ("column", "type_", "said"),
+    [
+        (pa.array([Decimal("1.500"), Decimal("1.555")]), "DECIMAL(10,2)", "row 2: column v: '1.555' is no DECIMAL"),
+        (pa.array([2.0, 1.5]), "BIGINT", "row 2: column v: '1.5' is no BIGINT"),
+        (pa.array(["1.55", "1.555"]), "DECIMAL(10,2)", "row 2: column v: '1.555'"),
+        (pa.array([2**53, 2**53 + 1]), "DOUBLE", "row 2: column v: '9007199254740993' is no DOUBLE"),
+        (pa.array([datetime(2024, 1, 1), datetime(2024, 1, 1, 10)]), "DATE", "row 2: column v"),
+        (pa.array([1_000, 1_001], pa.timestamp("ns")), "TIMESTAMP", "row 2: column v"),
+        (pa.array(["1", "x"]), "BIGINT", "row 2: column v: 'x' is no BIGINT"),
+    ],
+)
+def test_a_value_of_parquet_that_a_demanded_type_would_change_is_an_error(
+    column: pa.Array, type_: str, said: str
+) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"v": column}), out)
+    with pytest.raises(BadFile, match=said):
+        read("a.parquet", out.getvalue(), types={"v": type_})
+    pq.write_table(pa.table({"v": column.slice(0, 1)}), out := io.BytesIO())
+    assert read("a.parquet", out.getvalue(), types={"V": type_}).types == {"v": type_}
+
+
+@pytest.mark.parametrize("encoding", ["Shift_JIS", "UTF-7", "GB18030"])
+def test_a_document_type_is_found_in_every_encoding(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE r [<!ENTITY x "y">]><r><p><v>日本&x;</v></p></r>'
+    with pytest.raises(BadFile, match="line 1 has a document type"):
+        read("a.xml", text.encode(encoding))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'<?xml version="1.0" encoding="klingon"?><r><p><v>1</v></p></r>', "encoding 'klingon', which is not known"),
+        ("<!DOCTYPE r><r><p><v>1</v></p></r>".encode("utf-32-be"), "has a document type"),
+        (b'<?xml version="1.0" encoding="Shift_JIS"?><r><p><v>\n' + b"\x82</v></p></r>", "line 2 has bytes"),
+    ],
+)
+def test_xml_that_cannot_be_decoded_says_why(content: bytes, said: str) -> None:
+    with pytest.raises(BadFile, match=said):
+        read("a.xml", content)
+
+
+def test_a_key_that_a_json_object_has_twice_loses_no_value_unseen() -> None:
+    for content in (b'{"d": [{"a": 1, "a": 2}]}', b'{"d": [{"b": {"a": 1, "a": 2}}]}'):
+        with pytest.raises(BadFile, match="the key 'a' twice"):
+            read("a.json", content, records="d")
+
+
+def test_a_formula_without_its_value_is_not_read_as_nothing() -> None:
+    book = openpyxl.Workbook()
+    for row in (["id", "v"], [1, 2], [2, "=1+1"]):
+        book.active.append(row)  # type: ignore[union-attr]
+    book.save(out := io.BytesIO())
+    with pytest.raises(BadFile, match="sheet 'Sheet': B3 has a formula whose value is not in the file"):
+        read("a.xlsx", out.getvalue())
+
+
+def test_an_xlsx_that_lies_about_what_it_unpacks_to_is_not_unpacked() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b"<workbook/>")
+        archive.writestr("xl/sharedStrings.xml", bytes(5_000_000))
+    size = struct.pack("<I", 5_000_000)
+    content = out.getvalue().replace(size, struct.pack("<I", 100))
+    assert content.count(size) == 0
+    with pytest.raises(BadFile, match="a sheet is held in memory"):
+        read("a.xlsx", content, max_uncompressed="1MB")
 
 
 def test_a_type_that_does_not_exist_is_an_error_of_the_configuration() -> None:

@@ -9,6 +9,7 @@ from catalog_lake import PASSED, REFUSED, WARNED, CatalogLake
 from lake_builder import LakeBuilder, flight, month
 
 from blocks.lake import Lake
+from blocks.ledger import Generation
 from blocks.local_lake import LocalLake
 from schemas.catalog import TableSummary
 from schemas.config import Settings
@@ -19,6 +20,7 @@ from tasks.catalog.lineage import lineage_of
 from tasks.catalog.schema_history import schema_history
 from tasks.catalog.table_details import counted, table_details
 from tasks.catalog.tables import other_runs, tables_of
+from tasks.current_state import current_state
 from tasks.views import query_lake
 from tidegate.show.ages import age_text
 
@@ -33,6 +35,14 @@ def shop(local_lake: LocalLake, tmp_path: Path) -> CatalogLake:
 @pytest.fixture
 def empty(local_lake: LocalLake, tmp_path: Path) -> CatalogLake:
     return CatalogLake(local_lake, tmp_path)
+
+
+def test_a_version_of_a_file_that_was_replaced_stays_so_when_rows_of_it_are_erased(empty: CatalogLake) -> None:
+    first = empty.read_file(ORDERS, "orders.csv")
+    second = empty.read_file(ORDERS, "orders.csv", replaces=first.path)
+    erased = first.model_copy(update={"generation": 3, "supersedes": (first.path,)})
+    assert erased.path != first.path
+    assert current_state([Generation(erased), Generation(second)]) == [Generation(second)]
 
 
 def tables(lake: Lake) -> dict[str, TableSummary]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from reading_files import read
 
+from blocks.file_formats.records import BadFile
 from schemas.sources.file_format import FileFormat
 
 
@@ -113,6 +114,22 @@ def test_demanded_types_are_kept_and_round_nothing() -> None:
     found = read("a.csv", content, types=types)
     assert found.types == {"a": "INTEGER", "b": "DECIMAL(10,2)", "c": "TIMESTAMP", "d": "VARCHAR"}
     assert found.rows == [(7, Decimal("1.50"), datetime(2024, 1, 1), "5")]
+
+
+def test_a_power_of_ten_is_taken_for_a_demanded_number_if_it_is_exactly_that() -> None:
+    found = read("a.csv", b"w,d\n15e1,1e-05\n1E2,1.5e+2\n", types={"w": "BIGINT", "d": "DECIMAL(18,8)"})
+    assert found.rows == [(150, Decimal("0.00001")), (100, Decimal(150))]
+    for content in (b"w\n1.23e1\n", b"w\n1234567890123456e1\n", b"w\n1e-1\n"):
+        with pytest.raises(BadFile, match="line 2: column w"):
+            read("a.csv", content, types={"w": "BIGINT"})
+
+
+@pytest.mark.parametrize("name", ["{v}", "{c}", "{v} AS BOOLEAN)) /*", 'a"b', "it's", "x;y"])
+def test_what_a_column_is_called_is_never_sql(name: str) -> None:
+    quoted = name.replace('"', '""')
+    found = read("a.csv", f'"{quoted}",n\n1,2\n'.encode(), types={name: "INTEGER"})
+    assert (found.types, found.rows) == ({name: "INTEGER", "n": "BIGINT"}, [(1, 2)])
+    assert read("a.csv", f'"{quoted}",n\n1,2\n'.encode()).rows == [(1, 2)]
 
 
 def test_a_demanded_type_for_a_column_that_is_not_there_is_noted() -> None:

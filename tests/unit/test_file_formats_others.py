@@ -201,3 +201,25 @@ def test_a_parquet_file_is_read_as_it_is() -> None:
     found = read("a.parquet", out.getvalue())
     assert found.types == {"a": "SMALLINT", "n": "STRUCT(x BIGINT)", "d": "DECIMAL(3,2)"}
     assert found.rows == [(1, {"x": 1}, Decimal("1.10")), (None, None, None)]
+
+
+def test_xml_in_an_encoding_of_several_bytes_is_read() -> None:
+    for encoding in ("Shift_JIS", "GB18030", "EUC-JP"):
+        text = f'<?xml version="1.0" encoding="{encoding}"?><r><p><v>日本</v></p><p><v>a</v></p></r>'
+        assert read("a.xml", text.encode(encoding)).column("v") == ["日本", "a"]
+    assert read("a.xml", "<r><p><v>日本</v></p></r>".encode("big5"), encoding="big5").column("v") == ["日本"]
+
+
+def test_json_numbers_of_more_digits_than_python_takes_are_text() -> None:
+    digits = "1" * 5_000
+    assert read("a.json", f'[{{"a": {digits}}}]'.encode()).rows == [(digits,)]
+
+
+def test_errors_in_a_sheet_are_nothing_and_told_and_texts_stay_whole() -> None:
+    book = openpyxl.Workbook()
+    for row in (["id", "v", "w"], [1, 5, "1899-12-31 note"], [2, "#N/A", "x"]):
+        book.active.append(row)  # type: ignore[union-attr]
+    book.save(out := io.BytesIO())
+    found = read("a.xlsx", out.getvalue())
+    assert found.rows == [(1, 5, "1899-12-31 note"), (2, None, "x")]
+    assert "1 cells show an error and are read as nothing: B3 #N/A" in found.notes

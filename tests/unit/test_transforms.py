@@ -220,7 +220,8 @@ def test_deduplicate_goes_by_an_order_of_ones_own() -> None:
 
 
 def test_deduplicate_keeps_of_what_its_order_does_not_tell_apart_what_was_ingested_last() -> None:
-    rows = "SELECT 1 AS id, 7 AS changed, day AS v, DATE '2026-01-01' + day AS _ingested_at FROM range(50) t(day)"
+    days = "FROM range(50) t(day)"
+    rows = f"SELECT 1 AS id, 7 AS changed, day AS v, DATE '2026-01-01' + day::INTEGER AS _ingested_at {days}"
     step = {"type": "deduplicate", "keys": ["id"], "order": ["changed desc"]}
     assert [row[2] for row in run(rows, step)] == [49]
 
@@ -416,8 +417,15 @@ def test_where_columns_come_from_is_known_through_every_step() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "steady"),
-    [("a + 1", True), ("now()", False), ("current_date", False), ("random() * a", False), ("'now()'", True),
-     ("age(a)", False), ("age(a, b)", True)],
+    [
+        ("a + 1", True),
+        ("now()", False),
+        ("current_date", False),
+        ("random() * a", False),
+        ("'now()'", True),
+        ("age(a)", False),
+        ("age(a, b)", True),
+    ],
 )
 def test_what_changes_by_itself_is_known(expression: str, steady: bool) -> None:
     assert parse_expression(_PARSER, expression).is_steady is steady

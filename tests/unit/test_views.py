@@ -499,7 +499,7 @@ def test_empty_lake_says_so(lake: LocalLake) -> None:
         "FROM flights; COPY flights TO '{}'",
         "WITH a AS (COPY flights TO '{}') SELECT * FROM a",
         "EXPLAIN ANALYZE WITH a AS (COPY flights TO '{}') SELECT * FROM a",
-        "WITH é AS (SELECT 1), a AS MATERIALIZED (/* ( */ COPY flights TO '{}') PIVOT flights ON carrier USING count(*)",
+        "WITH é AS (SELECT 1), a AS (/* ( */ COPY flights TO '{}') PIVOT flights ON carrier USING count(*)",
         "FROM json_execute_serialized_sql(json_serialize_sql('WITH a AS (COPY flights TO ''{}'') SELECT * FROM a'))",
         "",
     ],

@@ -9,7 +9,7 @@ from blocks.dialects.sqlite.dependents import SCHEMA, referenced_by
 from blocks.dialects.sqlite.moments import DEFAULT, UNIX_SECONDS, Value, format_named, guess_format
 from blocks.dialects.sqlite.operators_sql import WrongExpression, check_expression
 from blocks.dialects.sqlite.session import Connection
-from blocks.dialects.sqlite.types import plan_column, reference
+from blocks.dialects.sqlite.types import plan_column, reference, relation
 from schemas.column_plan import Column, Kind, quote_identifier
 from schemas.config_problems import did_you_mean
 from schemas.errors import ConfigError
@@ -113,7 +113,7 @@ def as_time(connection: Connection, table: Table, column: Column) -> Column | No
     """
     if column.kind not in {Kind.TEXT, Kind.INTEGER} or column.exact_text:
         return None
-    values = _sample(connection, table.relation, reference(table.alias, column), backwards=False)
+    values = _sample(connection, relation(table), reference(table.alias, column), backwards=False)
     sample = [value for value in values if value is not None]
     name = guess_format(sample) if sample else DEFAULT if column.kind is Kind.TEXT else UNIX_SECONDS
     moments = [moment for value in sample if (moment := format_named(name).read(value)) is not None]
@@ -189,7 +189,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
     types = {
         storage
         for (storage,) in connection.execute(
-            f"SELECT typeof((\n{expression}\n)) FROM {table.relation} LIMIT {SAMPLE_ROWS}"
+            f"SELECT typeof((\n{expression}\n)) FROM {relation(table)} LIMIT {SAMPLE_ROWS}"
         )
     } - {"null"}
     # Several storage classes, or none at all, promise nothing: literals.
@@ -200,7 +200,7 @@ def derived_column(connection: Connection, table: Table, name: str, expression: 
 def average_row_bytes(connection: Connection, table: Table) -> int:
     """Return how large a row of the table is, judged by a few hundred of them; 0 if it is empty."""
     sizes = " + ".join(f"coalesce(length(CAST({table.alias}.{column.quoted} AS BLOB)), 0)" for column in table.columns)
-    found = connection.execute(f"SELECT avg(size) FROM (SELECT {sizes} AS size FROM {table.relation} LIMIT 300)")
+    found = connection.execute(f"SELECT avg(size) FROM (SELECT {sizes} AS size FROM {relation(table)} LIMIT 300)")
     return int(found.fetchone()[0] or 0)
 
 

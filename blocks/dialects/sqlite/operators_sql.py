@@ -4,6 +4,7 @@ import re
 import sqlite3
 
 from blocks.dialects.sqlite.session import Connection
+from blocks.dialects.sqlite.types import relation
 from schemas.table import Table
 
 # Texts, comments and names in the other quotes are passed over; what is found is a name in double quotes.
@@ -28,7 +29,7 @@ def check_expression(connection: Connection, table: Table, expression: str) -> N
         WrongExpression: It says what SQLite says about it.
     """
     for left, right in (("(", ")"), ("(CASE WHEN", "THEN 1 END)")):
-        query = f"EXPLAIN SELECT 1 FROM {table.relation} WHERE {left}\n{expression}\n{right} IS NOT NULL"
+        query = f"EXPLAIN SELECT 1 FROM {relation(table)} WHERE {left}\n{expression}\n{right} IS NOT NULL"
         try:
             connection.execute(query).close()
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:

@@ -10,7 +10,7 @@ from collections import Counter
 
 from blocks.dialects.sqlite.catalog import SAMPLE_ROWS, with_format
 from blocks.dialects.sqlite.session import Connection
-from blocks.dialects.sqlite.types import plan_column
+from blocks.dialects.sqlite.types import plan_column, relation
 from blocks.query_columns import NEXT_STEP, check_names
 from schemas.column_plan import quote_identifier
 from schemas.errors import ConfigError
@@ -19,6 +19,8 @@ from schemas.table_name import TableName
 
 # SQLite tells columns of one name apart by a number: id, id:1.
 _NUMBERED = re.compile(r"(.*):\d+", re.DOTALL)
+# What SQLite from 3.41 on says of a computed column of which it knows no more; before, it says nothing.
+_VAGUE = frozenset({"", "BLOB", "NUM"})
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_SCHEMA})
 
 
@@ -43,8 +45,8 @@ def describe_query(connection: Connection, name: TableName, query: str, label: s
         raise ConfigError(f"{label}: {error}", next_step=NEXT_STEP) from None
     columns = tuple(
         with_format(
-            connection, table.relation, table.alias,
-            plan_column(column, kind or found[column], nullable=True), backwards=False,
+            connection, relation(table), table.alias,
+            plan_column(column, found[column] if kind.upper() in _VAGUE else kind, nullable=True), backwards=False,
         )
         for column, kind in declared.items()
     )  # fmt: skip
@@ -74,7 +76,7 @@ def _without_number(column: str, columns: dict[str, str]) -> str:
 def _storage_classes(connection: Connection, table: Table, columns: list[str]) -> dict[str, str]:
     """Return the one storage class of a column's first values; "", which promises nothing, for several or none."""
     kinds = ", ".join(f"typeof({table.alias}.{quote_identifier(column)})" for column in columns)
-    rows = connection.execute(f"SELECT {kinds} FROM {table.relation} LIMIT {SAMPLE_ROWS}").fetchall()
+    rows = connection.execute(f"SELECT {kinds} FROM {relation(table)} LIMIT {SAMPLE_ROWS}").fetchall()
     found = {}
     for column, values in zip(columns, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True):
         classes = Counter(values).keys() - {"null"}

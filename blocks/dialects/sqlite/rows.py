@@ -13,7 +13,7 @@ from blocks.dialects.sqlite.moments import Value, format_named, microseconds
 from blocks.dialects.sqlite.session import Connection
 from blocks.dialects.sqlite.source_errors import translate
 from blocks.dialects.sqlite.statements import export_rows, not_utf8
-from blocks.dialects.sqlite.types import is_literal, reference
+from blocks.dialects.sqlite.types import is_literal, reference, relation
 from blocks.dialects.sqlite.values import as_decimal
 from blocks.source import RowBatch
 from schemas.column_plan import Column, Kind, arrow_schema
@@ -166,7 +166,7 @@ def _not_utf8(
     for column in columns:
         name = reference(table.alias, column)
         found = connection.execute(
-            f"SELECT hex(CAST({name} AS BLOB)){shown} FROM {table.relation} "
+            f"SELECT hex(CAST({name} AS BLOB)){shown} FROM {relation(table)} "
             f"WHERE {not_utf8(table.alias, column, predicate)} LIMIT 1"
         ).fetchone()
         if found:

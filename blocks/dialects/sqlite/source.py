@@ -29,7 +29,7 @@ from blocks.dialects.sqlite.statements import (
     read_fields,
     slice_predicate,
 )
-from blocks.dialects.sqlite.types import as_text
+from blocks.dialects.sqlite.types import as_text, relation
 from blocks.dialects.sqlite.values import exchange_of, exchange_text_of
 from blocks.partitioning import Partitions
 from blocks.source import RowBatch, Slice
@@ -240,5 +240,5 @@ class SqliteSnapshot:
 
 
 def _count(connection: Connection, job: Reading, rows: Slice) -> int:
-    (count,) = connection.execute(count_rows(job.table.relation, slice_predicate(job, rows))).fetchone()
+    (count,) = connection.execute(count_rows(relation(job.table), slice_predicate(job, rows))).fetchone()
     return int(count)

@@ -7,7 +7,7 @@ there is no such column.
 from datetime import datetime
 
 from blocks.dialects.sqlite.moments import format_named, within
-from blocks.dialects.sqlite.types import digest, fields, read_expression, reference
+from blocks.dialects.sqlite.types import digest, fields, read_expression, reference, relation
 from blocks.source import Since, Slice
 from schemas.column_plan import Column
 from schemas.job import Job
@@ -78,7 +78,7 @@ def export_rows(table: Table, columns: tuple[Column, ...], predicate: str, *, wi
     reads = [f"{read_expression(c, v)} AS c{i}" for i, (c, v) in enumerate(zip(columns, values, strict=True))]
     if with_digest:
         reads.append(f"{digest(columns, values)} AS digest")
-    return f"SELECT {', '.join(reads)} FROM {table.relation} WHERE {predicate}"
+    return f"SELECT {', '.join(reads)} FROM {relation(table)} WHERE {predicate}"
 
 
 def row_digest(table: str, columns: tuple[Column, ...]) -> str:

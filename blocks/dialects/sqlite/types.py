@@ -11,6 +11,7 @@ import re
 
 from blocks.dialects.sqlite.moments import DAY
 from schemas.column_plan import Column, Kind, quote_identifier
+from schemas.table import Table
 
 MAX_DECIMAL_DIGITS = 38
 MAX_ARGUMENTS = 90  # of a function; SQLite allows at least 100
@@ -98,6 +99,17 @@ def reference(table: str, column: Column) -> str:
     Always with its table: a name alone in double quotes is a text to SQLite when there is no such column.
     """
     return f"(\n{column.derived}\n)" if column.derived else f"{table}.{quote_identifier(column.name)}"
+
+
+def relation(table: Table) -> str:
+    """Return what stands in FROM: a table, or a query in brackets, in which a comment at its end swallows nothing.
+
+    OFFSET keeps SQLite from pulling the query up, by which it would evaluate `random()` once for the value and once
+    more for its digest.
+    """
+    if table.query is None:
+        return table.quoted
+    return f"(SELECT * FROM (\n{table.query}\n) LIMIT -1 OFFSET 0) AS {table.alias}"
 
 
 def digest_argument(column: Column, value: str) -> str:
