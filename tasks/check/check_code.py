@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from schemas.any_source import AnyTable
-from schemas.extract_config import ExtractTable
 from schemas.pipelines.checks import FitsModel
 from schemas.project import Project
 from schemas.sources.raw_table import RawTable
@@ -40,15 +38,11 @@ def _columns(table: RawTable, label: str) -> Callable[[], str]:
 
 def _models(project: Project) -> Iterator[str]:
     gates = [archive.gate for archive in project.archives]
-    gates += [_gate(table) for source in project.sources for table in source.tables]
+    gates += [table.gate for source in project.sources for table in source.tables]
     gates += [pipeline.model for pipeline in project.pipelines]
     for pipeline in project.pipelines:
         gates += [check.model for check in pipeline.quality_checks if isinstance(check, FitsModel)]
     yield from (gate for gate in gates if gate is not None)
-
-
-def _gate(table: AnyTable) -> str | None:
-    return None if isinstance(table, ExtractTable) else table.gate
 
 
 def _model(name: str) -> Callable[[], str]:

@@ -36,7 +36,7 @@ def schema_drift(extraction: Extraction, generations: Sequence[Generation]) -> S
         raise DriftRefused(
             f"The columns of {table} have changed since they were last extracted: {what}.",
             state="Nothing was read or written.",
-            next_step=f"Change the table back, or take the new columns with `on_drift: evolve` in {extraction.label}.",
+            next_step=f"Change it back, or take the new columns with `on_drift: evolve` in {extraction.label}.",
         )
     log_event("schema_drift", dataset=extraction.dataset, version=newest.extracted.schema_version + 1, changes=what)
     if extraction.options.on_drift == "warn":

@@ -498,6 +498,9 @@ def functions(build_bench: BuildBench, request: pytest.FixtureRequest) -> str:
         "def wrong(frame): return 5\n"
         "def fails(frame): raise KeyError('boom')\n"
         "def fails_late(frame): return frame.select(pl.col('nope'))\n"
+        "def same(frame): return frame\n"
+        "def nothing(frame): return frame.select()\n"
+        "def twice(frame): return frame.select('id', ID=pl.lit(1))\n"
     )
     return name
 
@@ -520,7 +523,8 @@ def test_a_function_stands_between_two_steps(build_bench: BuildBench, functions:
 @pytest.mark.parametrize(
     ("function", "told"),
     [("wrong", "must return a Polars LazyFrame .it returned int."), ("fails", "failed: KeyError: 'boom'"),
-     ("fails_late", "failed: ColumnNotFoundError")],
+     ("fails_late", "failed: ColumnNotFoundError"), ("nothing", "returned no column"),
+     ("twice", "returned the columns 'id' and 'ID'")],
 )  # fmt: skip
 def test_a_function_that_fails_is_named_and_nothing_is_built(
     build_bench: BuildBench, functions: str, function: str, told: str
@@ -530,6 +534,20 @@ def test_a_function_that_fails_is_named_and_nothing_is_built(
     with pytest.raises(TidegateError, match=rf"transforms\[1\]: step 2 \(python\).*{told}"):
         build_bench.build()
     assert build_bench.generations() == []
+
+
+def test_types_go_through_a_function(build_bench: BuildBench, functions: str) -> None:
+    build_bench.stage({"python": f"{functions}:same"}, {"type": "drop", "columns": ["_run_id"]})
+    build_bench.raw(
+        "SELECT TIME '10:00:00.123456' AS t, NULL::TIME AS n, TIMESTAMP 'infinity' AS i, 1.5::DECIMAL(38,10) AS d, "
+        "TIMESTAMPTZ '2024-01-01 10:00:00+02' AS z, '\\x00\\xff'::BLOB AS b, 'nan'::DOUBLE AS f, "
+        "DATE '0044-01-01 (BC)' AS a"
+    )
+    build_bench.build()
+    raw = {column.name: column for column in build_bench.generations("raw/shop/orders")[-1].columns}
+    assert all(column == raw[column.name] for column in build_bench.generations()[-1].columns)
+    columns = "t, n, d, z, b, i::VARCHAR, f::VARCHAR, a::VARCHAR"
+    assert build_bench.rows(columns) == build_bench.rows(columns, '"raw/shop".orders')
 
 
 def test_a_step_after_a_function_names_the_column_that_it_did_not_return(

@@ -214,8 +214,8 @@ def test_a_file_of_which_the_lake_has_fewer_rows_than_were_read_is_not_deleted(
 
     with monkeypatch.context() as patch:
         patch.setattr(TableLog, "commit", a_row_more)
-        report = drop.ingest()
-    for report in (report, drop.ingest()):
+        first = drop.ingest()
+    for report in (first, drop.ingest()):
         assert (report.state, report.exit_code) == (TableState.FAILED, 3)
         assert "expected 3 rows, found 2 rows" in str(one(report, "a.csv").error)
         assert drop.dropped() == ["a.csv"]

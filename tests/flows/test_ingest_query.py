@@ -422,9 +422,8 @@ def test_texts_of_any_character_set_and_padded_numbers_come_through_a_query(
     crm.assert_sound()
 
 
+@pytest.mark.parametrize("crm", ["sqlite"], indirect=True)  # whose results have no types
 def test_what_a_query_computes_in_sqlite_is_stored_as_what_its_first_rows_are(shop: IngestBench) -> None:
-    if shop.kind != "sqlite":
-        pytest.skip("its results have no types")
     shop.configure([query("SELECT id, total, id * 2 AS i, id * 0.5 AS r, name, 'x' || id AS t FROM customers "
                           "JOIN (SELECT customer_id, total FROM orders) ON customer_id = customers.id")])  # fmt: skip
     shop.ingest("q")
