@@ -20,6 +20,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("CI is set, and tests were skipped: this run has failed.", red=True)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name parameters that are bytes alike in all workers: in what is compressed or zipped, there is the time."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 def pytest_unconfigure() -> None:
     """End quietly, also after tests that ran flows."""
     end_prefect_threads()
