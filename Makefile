@@ -43,9 +43,7 @@ torture: $(VENV)/.dev ## Kill 500 runs at random and play 2,000 schedules of 60 
 bench: $(VENV)/.dev ## Measure against COPY, DuckDB, the usual delete loop, pt-archiver and dlt
 	$(BIN)/python benchmarks/archive.py $(ARGS)
 	$(BIN)/python benchmarks/purge.py
-	$(BIN)/python benchmarks/ingest_csv.py
-	$(BIN)/python benchmarks/ingest_sql.py
-	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/ingest.py
 
 clean: ## Remove the environment, the demo's folder and all caches
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
