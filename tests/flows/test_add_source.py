@@ -5,10 +5,12 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from service_cli import CommandLine
 
+from schemas.any_source import AnySource
 from schemas.config import Source
 from schemas.errors import Busy, ConfigError
 from schemas.project import Project
@@ -261,3 +263,8 @@ def test_the_command_says_where_it_is_and_what_is_to_be_set(config_dir: Path) ->
     assert (taken.code, "There is a source 'shop' already." in taken.json["error"]["what"]) == (2, True)
     nowhere = tidegate("add-source", "files", "crm", "--config", "nowhere")
     assert (nowhere.code, "There is no configuration folder" in nowhere.err) == (2, True)
+
+
+def test_every_type_of_source_can_be_added() -> None:
+    known = {tag for model in get_args(AnySource) for tag in get_args(model.model_fields["type"].annotation)}
+    assert set(SOURCE_TYPES) == known

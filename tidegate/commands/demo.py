@@ -11,6 +11,7 @@ from tidegate.show.output import Output
 @click.command(
     "demo",
     cls=BoundedCommand,
+    short_help="Show it all on servers that come along.",
     examples=["tidegate demo", "tidegate demo shop", "tidegate demo shop --folder /tmp/tidegate-demo"],
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @command(
     "ingest",
-    "Read tables of sources into the raw layer.",
+    "Read sources into the raw layer.",
     examples=[
         "tidegate ingest --dry-run",
         "tidegate ingest shop",

@@ -12,7 +12,7 @@ TABLE_ROWS = 100
 
 @command(
     "query",
-    "Ask the archived rows with SQL.",
+    "Ask the lake with SQL.",
     examples=[
         'tidegate query "SELECT carrier, count(*) FROM flights GROUP BY carrier ORDER BY 2 DESC"',
         'tidegate query "SELECT * FROM flights WHERE year = 2013 AND month = 1" --limit 20',

@@ -3,11 +3,9 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from schemas.config import SourceType
-
-SOURCE_TYPES: tuple[str, ...] = (*get_args(SourceType), "files", "sftp", "api")
+# Written out: the command's help shows them, and reading them from the models would import pydantic.
+SOURCE_TYPES = ("postgresql", "mysql", "sqlite", "sqlserver", "files", "sftp", "api")
 INDENT = 2
 """Spaces in front of the dash, in the templates."""
 
