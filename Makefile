@@ -19,6 +19,9 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
+# Tests wait for servers as much as they compute: on few cores, two a core.
+WORKERS := $(shell cores=$$(nproc); [ $$cores -le 4 ] && echo $$((cores * 2)) || echo $$cores)
+
 # Extraneous packages stay: the demo's environment is a part of the tests'.
 SYNC = $(BIN)/uv sync --frozen --inexact --quiet
 
@@ -30,7 +33,7 @@ demo: $(VENV)/.demo ## Archive, prove and purge a real table: 336,776 flights, a
 	@$(BIN)/tidegate demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, on a real PostgreSQL, S3 and Prefect server
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

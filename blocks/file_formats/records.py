@@ -45,7 +45,7 @@ class Records(Protocol):
         ...
 
     def count(self) -> int:
-        """Count the records with another reader than the one behind `query`.
+        """Count the records with another reader than the one behind `query`; in any thread, also while that one runs.
 
         Raises:
             BadFile: It cannot be read.

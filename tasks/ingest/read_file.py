@@ -1,6 +1,7 @@
 """Reads a file into local Parquet files, as its table wants it, and proves that no record is missing."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,10 +98,36 @@ def read_file(
     own_format = entry.format if "format" in entry.model_fields_set else request.source.format
     known = {} if select else _types(newest)
     records = open_file(connection, local, path, own_format, unpacked, types=entry.types, known=known)
+    with ThreadPoolExecutor(1) as beside:  # writing leaves a part of the machine free
+        counting = beside.submit(records.count)
+        columns, files, schema = _written(connection, request, records, path, newest, select, at, scratch)
+        counted = counting.result()
+    _prove(connection, counted, path, files, select)
+    passed, failed, checks = gated_files(request, files, columns, gate, path, scratch)
+    wanted, kept = sum(file.rows for file in files), sum(file.rows for file in (*passed, *failed))
+    if kept != wanted:
+        raise ProofFailed(
+            f"{path}: {wanted} rows went into the gate, and {kept} came out of it.",
+            state=_NOTHING_TAKEN,
+            next_step="Run the same command again; if it happens again, please report it.",
+        )
+    return ReadFile(columns, counted, passed, failed, schema, checks, tuple(records.notes))
+
+
+def _written(
+    connection: duckdb.DuckDBPyConnection,
+    request: Request,
+    records: Records,
+    path: str,
+    newest: Manifest | None,
+    select: str | None,
+    at: datetime,
+    scratch: Path,
+) -> tuple[tuple[Column, ...], list[WrittenFile], Schema]:
+    """Write the records, with types that all of their values have."""
     while True:
         try:
-            columns, files, schema = _write(connection, request, records, path, newest, select, at, scratch)
-            break
+            return _write(connection, request, records, path, newest, select, at, scratch)
         except duckdb.OutOfMemoryException as error:
             raise BadFile(
                 f"{path}: reading it takes more memory than it may: {str(error).splitlines()[0]}",
@@ -116,16 +143,6 @@ def read_file(
                 ) from error
             if not records.demote(error):
                 raise _explained(connection, request, records, path, select, error) from error
-    counted = _prove(connection, records, path, files, select)
-    passed, failed, checks = gated_files(request, files, columns, gate, path, scratch)
-    wanted, kept = sum(file.rows for file in files), sum(file.rows for file in (*passed, *failed))
-    if kept != wanted:
-        raise ProofFailed(
-            f"{path}: {wanted} rows went into the gate, and {kept} came out of it.",
-            state=_NOTHING_TAKEN,
-            next_step="Run the same command again; if it happens again, please report it.",
-        )
-    return ReadFile(columns, counted, passed, failed, schema, checks, tuple(records.notes))
 
 
 def _write(
@@ -154,13 +171,12 @@ def _write(
 
 def _prove(
     connection: duckdb.DuckDBPyConnection,
-    records: Records,
+    counted: int,
     path: str,
     files: Sequence[WrittenFile],
     select: str | None,
-) -> int:
-    """Count the records with another reader, and find as many in the Parquet files, or in what `select` is given."""
-    counted = records.count()
+) -> None:
+    """Find as many records as another reader counted in the Parquet files, or in what `select` is given."""
     if select is None:
         read, where = sum(file.rows for file in files), "the Parquet files written from it hold"
     else:
@@ -172,7 +188,6 @@ def _prove(
             state=_NOTHING_TAKEN,
             next_step="See whether `format` says what the file is (delimiter, quote, skip). If so, please report it.",
         )
-    return counted
 
 
 def _check_columns(request: Request, columns: Sequence[Column], path: str) -> None:
