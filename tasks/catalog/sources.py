@@ -1,11 +1,15 @@
 """What a table is made from, in words, as its manifests tell: the configuration may be another one by now."""
 
+import re
 from collections.abc import Sequence
 
 from blocks.ledger import Generation
 from schemas.manifest import Manifest
 
 _DATABASES = ("mysql", "sqlite", "sqlserver")
+# The schema of a table's name if it is written without one; it means something on PostgreSQL only.
+_NO_SCHEMA = "public."
+_QUERY = re.compile(r"[\s(]*(--|/\*|(select|with|values)\b.*\s)", re.IGNORECASE | re.DOTALL)
 
 
 def source_label(dataset: str, newest: Manifest, current: Sequence[Generation]) -> str:
@@ -31,4 +35,6 @@ def _what(dataset: str, newest: Manifest, current: Sequence[Generation]) -> str:
     if cluster == "lake":  # no database gave a snapshot
         return f"api {newest.table or dataset}"
     kind = next((kind for kind in _DATABASES if cluster.startswith(f"{kind}:")), "postgresql")
-    return f"{kind} table {newest.table}"
+    if _QUERY.match(newest.table):  # the text of a query
+        return f"{kind} query"
+    return f"{kind} table {newest.table.removeprefix(_NO_SCHEMA) if kind in _DATABASES else newest.table}"

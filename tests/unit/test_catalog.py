@@ -14,10 +14,12 @@ from blocks.local_lake import LocalLake
 from schemas.catalog import TableSummary
 from schemas.config import Settings
 from schemas.errors import ConfigError
+from schemas.manifest import Attestation, Manifest, Snapshot
 from tasks.catalog.find_table import find_table
 from tasks.catalog.lake_records import LakeRecords, read_records, with_history
 from tasks.catalog.lineage import lineage_of
 from tasks.catalog.schema_history import schema_history
+from tasks.catalog.sources import source_label
 from tasks.catalog.table_details import counted, table_details
 from tasks.catalog.tables import other_runs, tables_of
 from tasks.current_state import current_state
@@ -331,3 +333,20 @@ def test_an_empty_lake_has_an_empty_catalog(any_lake: Lake) -> None:
 def test_ages_are_told_in_words(seconds: int, text: str) -> None:
     now = datetime(2026, 3, 2, tzinfo=UTC)
     assert age_text(now - timedelta(seconds=seconds), now) == text
+
+
+@pytest.mark.parametrize(
+    ("cluster", "table", "told"),
+    [
+        ("mysql:10.11", "public.customers", "mysql table customers"),
+        ("sqlite:/shop.db", "public.customers", "sqlite table customers"),
+        ("7431/1", "public.customers", "postgresql table public.customers"),
+        ("mysql:10.11", "SELECT id\nFROM customers", "mysql query"),
+        ("7431/1", 'public."select me"', 'postgresql table public."select me"'),
+    ],
+)
+def test_a_database_is_told_as_its_own_people_know_it(cluster: str, table: str, told: str) -> None:
+    snapshot = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), cluster=cluster)
+    attested = Attestation(rows_in_window=0, rows=0, snapshot=snapshot)
+    manifest = Manifest.model_construct(source="shop", table=table, attestation=attested, extracted=None, built=None)
+    assert source_label("raw/shop/customers", manifest, []) == f"shop: {told}"
