@@ -93,17 +93,25 @@ class _JsonRecords:
         if self._kind == "lines":
             return sum(1 for _ in lines_of(self._text))
         if self._kind == "list":
-            found = self._opening.connection.cursor().execute(
-                f"SELECT count(*) FROM read_json_objects({text_literal(str(self._text.path))}, format = 'array', "
-                f"maximum_object_size = {_MOST_RECORD_BYTES})"
-            ).fetchone()
+            found = (
+                self._opening.connection.cursor()
+                .execute(
+                    f"SELECT count(*) FROM read_json_objects({text_literal(str(self._text.path))}, format = 'array', "
+                    f"maximum_object_size = {_MOST_RECORD_BYTES})"
+                )
+                .fetchone()
+            )
             assert found is not None
             return int(found[0])
         path = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in self._path())
-        found = self._opening.connection.cursor().execute(
-            f"SELECT json_array_length(content::JSON, {text_literal(path)}) FROM read_text("
-            f"{text_literal(str(self._text.path))})"
-        ).fetchone()
+        found = (
+            self._opening.connection.cursor()
+            .execute(
+                f"SELECT json_array_length(content::JSON, {text_literal(path)}) FROM read_text("
+                f"{text_literal(str(self._text.path))})"
+            )
+            .fetchone()
+        )
         assert found is not None
         return int(found[0])
 
