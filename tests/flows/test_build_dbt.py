@@ -27,6 +27,8 @@ from schemas.project import Project
 from tasks.build.dbt_database import make_workspace
 from tasks.build.order import plan_build
 
+# The first test installs what it needs.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 ORDERS = "FROM (VALUES (1, 'a', 2), (2, 'b', 3), (NULL, 'b', 4)) t(id, state, amount)"
 
@@ -80,7 +82,7 @@ def dbt_python() -> str:
     mine = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
         [str(Path(sys.prefix) / "bin/uv"), *words],
-        cwd=ROOT, env={**mine, **given}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280,
+        cwd=ROOT, env={**mine, **given}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=840,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return str(folder / "bin/python")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from service_demo import PROGRAM, environment, processes_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RAW = {
     "shop customers": 500, "shop products": 120, "shop orders": 4_000, "shop order_items": 9_889,
     "partners shipments": 1_780, "partners reviews": 300, "partners suppliers": 12, "partners costs": 120,
@@ -32,7 +32,7 @@ def test_the_shop_flows_through_all_layers_and_only_what_is_new_on_the_next_day(
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=840,
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert not processes_of(place)
