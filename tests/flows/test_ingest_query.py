@@ -280,10 +280,11 @@ def test_a_query_that_writes_through_a_function_is_refused(bench: Bench) -> None
 def test_what_a_query_fails_on_in_some_row_is_told_with_its_key_and_nothing_is_stored(bench: Bench) -> None:
     crm = IngestBench("postgresql", bench)
     crm.put(*((n, f"name {n}", None) for n in range(1, 400)))
-    crm.configure([query("SELECT id, 1 / (id - 390) AS part FROM customers ORDER BY id")])
+    # In the order in which they lie there: sorting would compute all rows for the first look at a few of them.
+    crm.configure([query("SELECT id, 1 / (id - 390) AS part FROM customers")])
     with pytest.raises(SourceError, match=r"sources\[crm\]\.tables\[q\]\.query: .*division by zero") as failed:
         crm.ingest("q")
-    assert failed.value.state.startswith(("Nothing of this table was committed", "Nothing was read or written"))
+    assert "Nothing of this table was committed" in failed.value.state
     assert [path for path in bench.records() if path.startswith("raw/")] == []
     assert "division by zero" in (read_run_records(bench.lake)[-1].error or "")
 
@@ -312,7 +313,7 @@ def test_a_key_that_does_not_tell_the_rows_of_a_query_apart_is_an_error_and_noth
     shop.configure([query(text, key=["customer_id"])])
     with pytest.raises(SourceError, match=rf"sources\[crm\]\.tables\[q\]\.key: .*{told}") as refused:
         shop.ingest("q")
-    assert refused.value.state.startswith(("Nothing of this table was committed", "Nothing was read or written"))
+    assert "Nothing of this table was committed" in refused.value.state
     assert [path for path in shop.bench.records() if path.startswith("raw/")] == []
     assert "does not tell" in (read_run_records(shop.bench.lake)[-1].error or "")
     shop.configure([query(text)])
